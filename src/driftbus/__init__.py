@@ -1,0 +1,1 @@
+"""driftbus: streaming drift detection on an event bus."""

@@ -1,0 +1,80 @@
+"""Every error driftbus raises on purpose.
+
+DriftbusError
+├── ConfigError            the configuration is wrong: key, value, what is allowed   (exit 2)
+├── BusError               the event bus
+│   ├── Unavailable        not reachable, nothing was begun: try again
+│   ├── Fenced             a transaction failed or another owner took over: discard everything, restart
+│   ├── MissingTopic       a topic does not exist
+│   └── OffsetOutOfRange   the offset was removed by retention, or never existed
+├── StateError             the state topic contradicts itself or the log: stop, loudly
+├── WindowExpired          a training window is no longer whole in `outcomes`
+└── InvalidRecord          one record cannot be used; it goes to the dead letters
+
+`InvalidRecord` never stops a loop: the codec raises it for one record and its caller files it.
+"""
+
+from __future__ import annotations
+
+
+class DriftbusError(Exception):
+    """Base of all errors that driftbus raises on purpose."""
+
+
+class ConfigError(DriftbusError):
+    """A configuration value that cannot be used.
+
+    `key` is the dotted path, `value` what stood there, `allowed` what may stand there and
+    `nearest` the closest right spelling, where there is one.
+    """
+
+    def __init__(
+        self, key: str, value: object, allowed: str, nearest: str | None = None
+    ) -> None:
+        self.key, self.value, self.allowed, self.nearest = key, value, allowed, nearest
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
+        super().__init__(f"{key}: {value!r} cannot be used; allowed: {allowed}.{hint}")
+
+
+class BusError(DriftbusError):
+    """Anything the event bus refuses or fails to do."""
+
+
+class Unavailable(BusError):
+    """The bus cannot be reached; nothing was begun, so trying again is safe."""
+
+
+class Fenced(BusError):
+    """A transaction failed, or this owner was replaced: discard all work and restart."""
+
+
+class MissingTopic(BusError):
+    """A topic that is needed does not exist."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        super().__init__(f"topic {topic!r} does not exist; `driftbus topics create` makes it")
+
+
+class OffsetOutOfRange(BusError):
+    """A position that the topic no longer holds, or never held."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        self.topic, self.partition, self.offset = topic, partition, offset
+        super().__init__(f"{topic}[{partition}] holds no offset {offset}")
+
+
+class StateError(DriftbusError):
+    """The state cannot be trusted: it contradicts itself, its topics, or what was published."""
+
+
+class WindowExpired(DriftbusError):
+    """A training window reaches back beyond what `outcomes` still holds."""
+
+
+class InvalidRecord(DriftbusError):
+    """One record that cannot be used, with the reason it is counted and dead-lettered under."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
