@@ -1,0 +1,8 @@
+"""What other programs import: `Emitter` for inference services, `RetrainRequests` for trainers."""
+
+from driftbus.client.emitter import Emitter
+from driftbus.client.request import Request
+from driftbus.client.requests import RetrainRequests
+from driftbus.client.window import TrainingWindow
+
+__all__ = ["Emitter", "Request", "RetrainRequests", "TrainingWindow"]
