@@ -1,0 +1,1 @@
+"""What is seen from outside: `/metrics`, health, the JSON API and the page."""

@@ -1,0 +1,97 @@
+"""The JSON the page reads: `/api/streams` and `/api/streams/{stream}`.
+
+Names of the fields are those of the views; times are epoch milliseconds. Numbers that are not finite become
+null (orjson does that), so every answer is JSON that a browser can parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from driftbus.core.views import EpisodeView, StreamDetail, StreamView, WorkerView
+
+# How bad an open episode of each category is, for "worst first": a changed error harms at once, broken data
+# soon, the rest perhaps. Categories that are not named here count as 1.
+_WEIGHT = {"concept": 4, "quality": 3, "labelling": 3, "prediction": 2}
+
+
+def badness(view: StreamView) -> tuple[float, float, int]:
+    """Sorts streams worst first when sorted in reverse: weight of the worst open episode, how far its error
+    moved, and when the stream last drifted."""
+    weight = max((_WEIGHT.get(e.category, 1) for e in view.open_episodes if not e.muted), default=0)
+    moved = max((_error_moved(e) for e in view.open_episodes if not e.muted), default=0.0)
+    if not weight and view.request_in_flight is not None:
+        weight = 1
+    return float(weight), moved, view.last_drift_ms or 0
+
+
+def _error_moved(episode: EpisodeView) -> float:
+    return max((abs(s.after - s.before) for s in episode.signals if s.name == "error"), default=0.0)
+
+
+def worst_first(views: Iterable[StreamView]) -> list[StreamView]:
+    """Worst first; equally bad ones by name."""
+    return sorted(sorted(views, key=lambda v: v.stream), key=badness, reverse=True)
+
+
+def worker_json(worker: WorkerView) -> dict[str, Any]:
+    """The worker as the page shows it (histograms stay with `/metrics`)."""
+    shown = _fields(worker)
+    del shown["transaction_duration"], shown["label_delay"]
+    shown["dead_letters"] = _nested(worker.dead_letters)
+    return shown
+
+
+def stream_json(view: StreamView) -> dict[str, Any]:
+    """A stream in numbers; closed episodes as category → kind → n."""
+    shown = _fields(view)
+    shown["episodes_closed"] = _nested(view.episodes_closed)
+    return shown
+
+
+def detail_json(detail: StreamDetail) -> dict[str, Any]:
+    """A stream in full, its chart as columns: a third of the size of one object a point."""
+    shown = _fields(detail)
+    shown["view"] = stream_json(detail.view)
+    shown["chart"] = chart_json(detail)
+    return shown
+
+
+def chart_json(detail: StreamDetail) -> dict[str, list[float | int | None]]:
+    return {
+        "ts_ms": [p.ts_ms for p in detail.chart],
+        "error": [p.error for p in detail.chart],
+        "outcomes": [p.outcomes for p in detail.chart],
+        "challenger_error": [p.challenger_error for p in detail.chart],
+    }
+
+
+def encode(shown: object) -> bytes:
+    """JSON bytes of what the functions above give."""
+    return orjson.dumps(shown, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _fields(view: Any) -> dict[str, Any]:
+    """A view's fields by name, one level deep; orjson writes the dataclasses below them itself."""
+    return {f.name: getattr(view, f.name) for f in fields(view)}
+
+
+def _plain(value: object) -> object:
+    """What orjson does not write itself: named tuples as objects, mappings that are not dicts."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not shown as JSON")
+
+
+def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Counts by a pair of names as an object of objects."""
+    shown: dict[str, dict[str, int]] = {}
+    for (outer, inner), n in counts.items():
+        shown.setdefault(outer, {})[inner] = n
+    return shown

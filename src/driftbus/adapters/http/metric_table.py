@@ -1,0 +1,171 @@
+"""Every metric that driftbus exports, in one typed table: name, kind, unit, labels, help.
+
+The collector writes exactly these, dashboards, alert rules and their tests are checked against them, and
+the documentation lists them. Counters carry `_total` in their name, base units stand at its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PREFIX = "driftbus_"
+MetricKind = Literal["counter", "gauge", "histogram", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family. `name` is that of its samples (of a histogram: without `_bucket` …)."""
+
+    name: str
+    kind: MetricKind
+    help: str
+    labels: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def family(self) -> str:
+        """The name OpenMetrics gives the family: without `_total` or `_info`."""
+        return self.name.removesuffix({"counter": "_total", "info": "_info"}.get(self.kind, ""))
+
+    @property
+    def sample_names(self) -> tuple[str, ...]:
+        """The names that PromQL knows it by."""
+        if self.kind != "histogram":
+            return (self.name,)
+        return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
+
+
+def _metric(name: str, kind: MetricKind, help: str, labels: tuple[str, ...] = (), unit: str = "") -> Metric:
+    return Metric(PREFIX + name, kind, help, labels, unit)
+
+
+_STREAM = ("stream",)
+_PARTITION = ("partition",)
+
+# One worker process.
+BUILD_INFO = _metric("build_info", "info", "The running version, and the bus it runs on.", ("version", "bus"))
+WORKER_INFO = _metric("worker_info", "info", "Who this worker is.", ("group", "instance", "worker_id"))
+UPTIME = _metric("uptime_seconds", "gauge", "Seconds since the worker started.", unit="seconds")
+CONNECTED = _metric("connected", "gauge", "1 while the event bus answers.")
+READY = _metric("ready", "gauge", "1 while connected and every assigned partition is restored.")
+STREAMS = _metric("streams", "gauge", "Streams whose state this worker holds.")
+EXPORTED = _metric("exported_streams", "gauge", "Streams shown in this scrape.")
+EXPORT_DROPPED = _metric(
+    "export_dropped_streams_total",
+    "counter",
+    "Streams left out of scrapes because of limits.max_exported_streams, added up over scrapes.",
+)
+EXPORT_DURATION = _metric(
+    "export_duration_seconds", "gauge", "How long the scrape before this one took to write.", unit="seconds"
+)
+RECORDS = _metric("records_total", "counter", "Records read, by input topic.", ("topic",))
+PUBLISHED = _metric("published_records_total", "counter", "Records published, by output topic.", ("topic",))
+DEAD_LETTERS = _metric(
+    "dead_letters_total", "counter", "Records that could not be used, by reason.", ("topic", "reason")
+)
+MISROUTED = _metric(
+    "misrouted_records_total", "counter", "Records found in another partition than their key's.", ("topic",)
+)
+STEPS = _metric("steps_total", "counter", "Steps committed; each is one transaction of one partition.")
+REBALANCES = _metric("rebalances_total", "counter", "Assignments of partitions this worker took part in.")
+TRANSACTION_DURATION = _metric(
+    "transaction_duration_seconds", "histogram", "From begin to commit of a transaction.", unit="seconds"
+)
+LABEL_DELAY = _metric(
+    "label_delay_seconds", "histogram", "Event time from a prediction to its label.", unit="seconds"
+)
+LIMIT_USED = _metric("limit_used", "gauge", "How much of a bound under `limits` is used.", ("limit",))
+LIMIT_MAX = _metric("limit_max", "gauge", "The bound itself, as configured.", ("limit",))
+
+# One assigned partition.
+RESTORED_RATIO = _metric(
+    "partition_restored_ratio",
+    "gauge",
+    "How much of a partition's state is read back; 1 when done.",
+    _PARTITION,
+)
+PENDING = _metric("pending_predictions", "gauge", "Predictions waiting for their label.", _PARTITION)
+EARLY_LABELS = _metric("early_labels", "gauge", "Labels waiting for their prediction.", _PARTITION)
+REMEMBERED = _metric("remembered_ids", "gauge", "Matched ids remembered against replays.", _PARTITION)
+WATERMARK = _metric(
+    "watermark_timestamp_seconds",
+    "gauge",
+    "Event time up to which the partition is complete.",
+    _PARTITION,
+    "seconds",
+)
+LAG = _metric(
+    "consumer_lag_records",
+    "gauge",
+    "Records in an input partition that are not folded yet.",
+    ("topic", "partition"),
+    "records",
+)
+
+# One stream.
+PREDICTIONS = _metric("predictions_total", "counter", "Predictions taken.", _STREAM)
+OUTCOMES = _metric("outcomes_total", "counter", "Predictions joined with their label.", _STREAM)
+UNMATCHED = _metric(
+    "labels_unmatched_total", "counter", "Labels that found no prediction.", ("stream", "reason")
+)
+CORRECTIONS = _metric("label_corrections_total", "counter", "Labels that replaced an earlier one.", _STREAM)
+LAST_PREDICTION = _metric(
+    "last_prediction_timestamp_seconds", "gauge", "Event time of the last prediction.", _STREAM, "seconds"
+)
+LAST_LABEL = _metric(
+    "last_label_timestamp_seconds", "gauge", "Event time of the last label.", _STREAM, "seconds"
+)
+MODEL_METRIC = _metric(
+    "model_metric", "gauge", "A metric of the production model since its deployment.", ("stream", "metric")
+)
+MODEL_METRIC_WINDOW = _metric(
+    "model_metric_window",
+    "gauge",
+    "The same over a sliding window: of outcomes (a number) or of event time (as 1h).",
+    ("stream", "metric", "window"),
+)
+CHALLENGER_METRIC = _metric(
+    "challenger_metric", "gauge", "The same metric of the challenger.", ("stream", "metric")
+)
+EPISODES_OPENED = _metric(
+    "drift_episodes_opened_total", "counter", "Episodes opened.", ("stream", "category")
+)
+EPISODES_CLOSED = _metric(
+    "drift_episodes_total", "counter", "Episodes closed, with their verdict.", ("stream", "category", "kind")
+)
+EPISODE_OPEN = _metric("drift_episode_open", "gauge", "Episodes open now.", ("stream", "category"))
+LAST_DRIFT = _metric(
+    "last_drift_timestamp_seconds",
+    "gauge",
+    "Event time at which the last episode opened.",
+    _STREAM,
+    "seconds",
+)
+REQUESTS = _metric("retrain_requests_total", "counter", "Retrain requests sent.", ("stream", "reason"))
+REQUEST_IN_FLIGHT = _metric(
+    "retrain_request_in_flight", "gauge", "1 while a retrain request waits for its model.", _STREAM
+)
+UNKNOWN_REQUESTS = _metric(
+    "unknown_retrain_request_ids_total", "counter", "Model events naming a request nobody knows.", _STREAM
+)
+MODEL_VERSIONS = _metric("model_versions", "gauge", "Model versions watched side by side.", _STREAM)
+STREAM_INFO = _metric(
+    "stream_info",
+    "info",
+    "What a stream is; its configured labels are added to these.",
+    ("stream", "partition", "task", "model_version"),
+)
+
+WORKER_METRICS = (
+    BUILD_INFO, WORKER_INFO, UPTIME, CONNECTED, READY, STREAMS, EXPORTED, EXPORT_DROPPED, EXPORT_DURATION,
+    RECORDS, PUBLISHED, DEAD_LETTERS, MISROUTED, STEPS, REBALANCES, TRANSACTION_DURATION, LABEL_DELAY,
+    LIMIT_USED, LIMIT_MAX,
+)  # fmt: skip
+PARTITION_METRICS = (RESTORED_RATIO, PENDING, EARLY_LABELS, REMEMBERED, WATERMARK, LAG)
+STREAM_METRICS = (
+    PREDICTIONS, OUTCOMES, UNMATCHED, CORRECTIONS, LAST_PREDICTION, LAST_LABEL, MODEL_METRIC,
+    MODEL_METRIC_WINDOW, CHALLENGER_METRIC, EPISODES_OPENED, EPISODES_CLOSED, EPISODE_OPEN, LAST_DRIFT,
+    REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, MODEL_VERSIONS, STREAM_INFO,
+)  # fmt: skip
+ALL_METRICS = WORKER_METRICS + PARTITION_METRICS + STREAM_METRICS

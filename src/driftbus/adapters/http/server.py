@@ -1,0 +1,282 @@
+"""The HTTP server of a worker: `/metrics`, `/livez`, `/readyz`, `/api/…` and the page at `/`.
+
+Python's own threading server is enough: a scraper, a probe and a few people look at it. It reads, never
+writes: GET and HEAD only, no cookies, nothing from another site, every answer with headers that say so.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from socket import AF_INET6
+from socketserver import TCPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from driftbus.adapters.http import api
+from driftbus.adapters.http.exposition import OPENMETRICS_TYPE, TEXT_TYPE
+from driftbus.adapters.http.prometheus import Exposition
+from driftbus.core.views import Source
+from driftbus.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_JSON = "application/json"
+_PLAIN = "text/plain; charset=utf-8"
+# What the page is made of; nothing else is served from disk, so no path can lead anywhere.
+_STATIC = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/static/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/static/chart.js": ("chart.js", "text/javascript; charset=utf-8"),
+    "/static/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/favicon.ico": ("icon.svg", "image/svg+xml"),
+    "/static/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_SECURITY_HEADERS = (
+    # Scripts, styles, images and data from here only; never inside a frame of another page.
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+)
+# Seconds without a byte after which a connection is dropped. Prometheus scrapes every 15 s as a rule and
+# then keeps its connection; a reader that stands still for this long has gone.
+_IDLE_S = 30.0
+# Connections served at once; each is a thread. Two scrapers, probes and a dozen people stay far below.
+_MAX_CONNECTIONS = 64
+# Streams that the list gives with a chart each when asked (`?charts=`): more cannot be looked at at once.
+_MAX_CHARTS = 50
+
+
+class HttpServer:
+    """Serves a `Source` until closed. Raises `ConfigError` when host and port cannot be had."""
+
+    def __init__(self, source: Source, host: str = "127.0.0.1", port: int = 8711) -> None:
+        self._views = _Pages(source)
+        try:
+            self._server = (_Server6 if ":" in host else _Server)((host, port), self._views)
+        except OSError as error:
+            raise ConfigError(
+                "http.port",
+                f"{host}:{port}",
+                f"a free address and port of this machine ({error.strerror or error}); port 0 takes any",
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that are listened on."""
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    @property
+    def url(self) -> str:
+        host, port = self.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        self._thread.start()
+        log.info("listening on %s", self.url)
+
+    def close(self) -> None:
+        """Stop listening; answers under way are finished by their own threads or die with the process."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> HttpServer:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class _Answer:
+    """One answer before it is sent."""
+
+    def __init__(self, body: bytes, content_type: str = _PLAIN, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self.body, self.content_type, self.status = body, content_type, status
+
+
+class _Pages:
+    """Which path answers with what; knows nothing of sockets."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._exposition = Exposition()
+        # One scrape at a time: two at once would only make both slower.
+        self._scrape = threading.Lock()
+        folder = files("driftbus.adapters.http") / "static"
+        self._static = {
+            path: (folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in _STATIC.items()
+        }
+        self._paths: dict[str, Callable[[dict[str, str], str], _Answer]] = {
+            "/metrics": self._metrics,
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/api/streams": self._streams,
+        }
+
+    def answer(self, target: str, accept: str) -> _Answer:
+        """The answer to a request target (path and query) and an Accept header."""
+        path, _, query_text = target.partition("?")
+        query = {key: values[-1] for key, values in parse_qs(query_text).items()}
+        if path in self._static:
+            return _Answer(*self._static[path])
+        if path in self._paths:
+            return self._paths[path](query, accept)
+        if path.startswith("/api/streams/"):
+            return self._stream(unquote(path.removeprefix("/api/streams/")))
+        return _Answer(b"not found\n", status=HTTPStatus.NOT_FOUND)
+
+    def _metrics(self, query: dict[str, str], accept: str) -> _Answer:
+        openmetrics = "application/openmetrics-text" in accept
+        with self._scrape:
+            began = time.perf_counter()
+            body = self._exposition.page(
+                self._source.worker(), self._source.streams(), openmetrics=openmetrics
+            )
+            self._exposition.took(time.perf_counter() - began)
+        return _Answer(body, OPENMETRICS_TYPE if openmetrics else TEXT_TYPE)
+
+    def _livez(self, query: dict[str, str], accept: str) -> _Answer:
+        if self._source.alive():
+            return _Answer(b"alive\n")
+        return _Answer(b"the loop has stopped\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _readyz(self, query: dict[str, str], accept: str) -> _Answer:
+        if self._source.ready():
+            return _Answer(b"ready\n")
+        why = self._source.worker().not_ready or ("starting",)
+        body = "not ready\n" + "".join(f"- {reason}\n" for reason in why)
+        return _Answer(body.encode(errors="replace"), status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _streams(self, query: dict[str, str], accept: str) -> _Answer:
+        """All streams, worst first. `q` keeps names that contain it, `limit` cuts, `charts` adds a chart to
+        that many of the first."""
+        views = list(self._source.streams())
+        total = len(views)
+        wanted = query.get("q", "").casefold()
+        if wanted:
+            views = [view for view in views if wanted in view.stream.casefold()]
+        matching = len(views)
+        views = api.worst_first(views)[: _whole(query.get("limit"), matching)]
+        shown = [api.stream_json(view) for view in views]
+        for entry in shown[: min(_whole(query.get("charts"), 0), _MAX_CHARTS)]:
+            detail = self._source.stream(entry["stream"])
+            if detail is not None:
+                entry["chart"] = api.chart_json(detail)
+        body = {
+            "worker": api.worker_json(self._source.worker()),
+            "total": total,
+            "matching": matching,
+            "streams": shown,
+        }
+        return _Answer(api.encode(body), _JSON)
+
+    def _stream(self, name: str) -> _Answer:
+        detail = self._source.stream(name)
+        if detail is None:
+            body = api.encode({"error": "this worker holds no such stream"})
+            return _Answer(body, _JSON, HTTPStatus.NOT_FOUND)
+        return _Answer(api.encode(api.detail_json(detail)), _JSON)
+
+
+def _whole(text: str | None, otherwise: int) -> int:
+    """A whole number from a query, `otherwise` where there is none that makes sense."""
+    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else otherwise
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    server_version = "driftbus"
+    sys_version = ""
+    timeout = _IDLE_S
+
+    def do_GET(self) -> None:
+        try:
+            answer = self.server.pages.answer(self.path, self.headers.get("Accept", ""))
+        except Exception:
+            # Whatever went wrong is shown here and in the log; the server and the worker go on.
+            log.exception("no answer to %r", self.path)
+            answer = _Answer(b"internal error; the log says more\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._send(answer)
+
+    do_HEAD = do_GET  # noqa: N815  http.server finds methods by this name
+
+    def _refuse(self) -> None:
+        self.close_connection = True  # a body may follow that nobody reads
+        self._send(_Answer(b"only GET and HEAD\n", status=HTTPStatus.METHOD_NOT_ALLOWED))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):  # every other method, known or invented
+            return self._refuse
+        raise AttributeError(name)
+
+    def _send(self, answer: _Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in _SECURITY_HEADERS:
+            self.send_header(name, value)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug("%s: %s", self.client_address[0], format % args)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A restarted worker gets its port back at once; a port someone listens on is refused all the same.
+    allow_reuse_address = True
+    request_queue_size = 32
+
+    def __init__(self, address: tuple[str, int], pages: _Pages) -> None:
+        self.pages = pages
+        self._free = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # Not HTTPServer's: that one asks the name service who we are, which can take seconds.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)  # full: the client sees a closed connection and tries again
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("connection from %s broke", client_address, exc_info=True)
+
+
+class _Server6(_Server):
+    address_family = AF_INET6
