@@ -73,7 +73,10 @@ class HttpServer:
                 f"{host}:{port}",
                 f"a free address and port of this machine ({error.strerror or error}); port 0 takes any",
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        # Asked ten times a second whether to stop: a shutdown waits for one such turn.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
+        )
 
     @property
     def address(self) -> tuple[str, int]:
