@@ -1,0 +1,85 @@
+"""The `kafka:` section: librdkafka's properties as they stand, secrets kept out of every dump."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from driftbus.config.librdkafka import PROPERTIES
+from driftbus.config.values import checked_text, refuse, refuse_all, text_of
+
+HIDDEN = "(hidden)"
+# Passwords, keys, tokens and client secrets, whatever mechanism they belong to; sasl.oauthbearer.config
+# and sasl.jaas.config hold secrets among other things.
+_SECRET = re.compile(
+    r"password|passphrase|secret|token(?!\.endpoint)|credential|private|key\.pem|ssl\.key$|(oauthbearer|jaas)\.config|assertion\.jwt"
+)
+# What exactly-once rests on; a configuration that set it would be overruled, so it is refused.
+_OURS = {
+    "group.id": "`group` outside of `kafka:` sets it",
+    "transactional.id": "it is made from group, host and port, or `worker_id`",
+    "isolation.level": "driftbus reads committed records only",
+    "enable.auto.commit": "offsets are committed in the step's transaction",
+    "auto.commit.enable": "offsets are committed in the step's transaction",
+    "auto.commit.interval.ms": "offsets are committed in the step's transaction",
+    "enable.auto.offset.store": "offsets are committed in the step's transaction",
+    "offset.store.method": "offsets are committed in the step's transaction",
+    "auto.offset.reset": "a new group begins at the beginning of its topics, a known one where it stopped",
+    "partitioner": "`partitioner` outside of `kafka:` sets it",
+}
+# A spelling this close to a known property is taken for a mistake; anything else unknown goes to librdkafka,
+# which may be newer than the list and says no itself. Of librdkafka's own pairs of properties few are closer.
+_MISTAKE_RATIO = 0.9
+
+
+def is_secret(name: str) -> bool:
+    """Whether a property's value must never be shown."""
+    return bool(_SECRET.search(name))
+
+
+class KafkaProperties(dict[str, str]):
+    """librdkafka's properties; shown without their secrets, also inside other things' dumps."""
+
+    def shown(self) -> dict[str, str]:
+        return {name: HIDDEN if is_secret(name) else value for name, value in self.items()}
+
+    def __repr__(self) -> str:
+        return repr(self.shown())
+
+    __str__ = __repr__
+
+
+def checked_properties(value: Any) -> KafkaProperties:
+    """All values as text: numbers as they were written, booleans as `true` and `false`."""
+    if value is None:
+        return KafkaProperties()
+    if not isinstance(value, dict):
+        raise refuse(value, "librdkafka's properties, such as {bootstrap.servers: 'host:9092'}")
+    result = KafkaProperties()
+    refusals = []
+    for name, each in value.items():
+        try:
+            result[name] = _checked(name, each)
+        except PydanticCustomError as error:
+            refusals.append((f".{name}", error))
+    refuse_all(refusals)
+    return result
+
+
+def _checked(name: str, value: object) -> str:
+    if name in _OURS:
+        raise refuse(name, f"properties that driftbus does not set itself ({_OURS[name]})")
+    if name not in PROPERTIES:
+        close = difflib.get_close_matches(name, PROPERTIES, n=1, cutoff=_MISTAKE_RATIO)
+        if close:
+            raise refuse(name, "librdkafka's properties", close[0])
+    text = text_of(value)
+    if text is None:
+        example = "text, a number, true or false"
+        if isinstance(value, dict) and value:
+            example += f", with the property's whole name as the key ({name}.{next(iter(value))})"
+        raise refuse(HIDDEN if is_secret(name) else value, example)
+    return checked_text(text)
