@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+# Signals are scaled to about [0, 1]; this bound only keeps sums and squares of anything that slips
+# through finite (1e9 squared times 2^31 values is far below 1e308). Larger values count as the bound.
+LIMIT = 1e9
 
 
-class Hit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hit:
     """One alarm.
 
     `index` is the position in the block that raised it, `direction` +1 when the level rose, -1 when it
@@ -41,6 +47,18 @@ class Detector(Protocol):
 
     def dump(self) -> Any:
         """The state as plain JSON values; None when it cannot be represented (a load starts fresh)."""
+
+
+def is_plain(values: Sequence[float]) -> bool:
+    """Whether a block is all finite and within ±LIMIT, in one pass at C speed (NaN fails the comparison)."""
+    return sum(map(abs, values)) <= LIMIT
+
+
+def bounded(value: float) -> float | None:
+    """The value within ±LIMIT; None when it is not finite and has to be ignored."""
+    if value - value != 0.0:
+        return None
+    return min(max(value, -LIMIT), LIMIT)
 
 
 def bernoulli_evidence(n_before: float, before: float, n_after: float, after: float) -> float:
