@@ -16,6 +16,13 @@ DriftbusError
 
 from __future__ import annotations
 
+import reprlib
+
+# A wrong value is shown, but never a page of it.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlevel = 3
+
 
 class DriftbusError(Exception):
     """Base of all errors that driftbus raises on purpose."""
@@ -25,15 +32,26 @@ class ConfigError(DriftbusError):
     """A configuration value that cannot be used.
 
     `key` is the dotted path, `value` what stood there, `allowed` what may stand there and
-    `nearest` the closest right spelling, where there is one.
+    `nearest` the closest right spelling, where there is one; `where` is the file and line, or the
+    environment variable. Where several things are wrong at once the first one is raised and
+    carries the rest in `others`.
     """
 
     def __init__(
-        self, key: str, value: object, allowed: str, nearest: str | None = None
+        self,
+        key: str,
+        value: object,
+        allowed: str,
+        nearest: str | None = None,
+        *,
+        where: str | None = None,
+        others: tuple[ConfigError, ...] = (),
     ) -> None:
         self.key, self.value, self.allowed, self.nearest = key, value, allowed, nearest
+        self.where, self.others = where, others
+        place = f"{where}: " if where else ""
         hint = f" Did you mean {nearest!r}?" if nearest else ""
-        super().__init__(f"{key}: {value!r} cannot be used; allowed: {allowed}.{hint}")
+        super().__init__(f"{place}{key}: {_SHORT.repr(value)} cannot be used; allowed: {allowed}.{hint}")
 
 
 class BusError(DriftbusError):

@@ -32,6 +32,7 @@ class JoinPolicy:
     horizon_ms: int = 7 * DAY_MS
     grace_ms: int = 7 * DAY_MS
     expired_label: Scalar | None = None
+    dead_letter_unmatched: bool = False  # late and orphan labels go to the dead letters, not only into a counter
 
 
 @dataclass(frozen=True, slots=True)
