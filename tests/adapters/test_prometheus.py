@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,9 +17,7 @@ from driftbus.adapters.http.exposition import escape, label_name
 from driftbus.adapters.http.prometheus import Exposition, choose_streams
 from driftbus.core.histogram import Histogram
 from driftbus.core.views import StreamView
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-from live_source import LiveSource
+from tests.integration.live_source import LiveSource
 
 NOW_MS = 1_767_225_600_000
 
