@@ -7,103 +7,226 @@
     SignalWatch.load(watch.dump(), rule)         # goes on bit for bit
 
 Where blocks are cut changes nothing: the same numbers give the same hits and the same dump.
+
+A number of known range (`Clip`) reaches its detectors row by row. One whose range is learned is taken in
+bins of 16 rows, and a bin is decided by the row that completes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
-from driftbus.core.scaling import UNIT, Scaling
-from driftbus.core.settings import Detectors, SignalPlan
+from driftbus.core.detectors import registry
+from driftbus.core.detectors.registry import SignalKind
+from driftbus.core.levels import Level
+from driftbus.core.probes import Side, SignalHit, probes
+from driftbus.core.scaling import BIN, LEARNED, LOG_LOSS, UNIT, Clip, Scaling
+from driftbus.core.settings import CustomSignal, Detectors, SignalPlan
 
-# Which changes are alarms: any, only upwards (an error), only downwards (a custom signal, better: higher).
-Side = Literal["both", "rise", "fall"]
+__all__ = [
+    "Side",
+    "SignalHit",
+    "SignalRule",
+    "SignalWatch",
+    "challenger_gap_rule",
+    "custom_rule",
+    "error_rule",
+    "log_loss_rule",
+    "regression_rule",
+    "score_rule",
+]
 
-
-class SignalHit(NamedTuple):
-    """A detector found a change. `index` is the row of the block given that decided it, `direction` +1 (rise)
-    or -1 (fall), `before` and `after` are levels in the signal's own unit, `since` how many of the signal's
-    rows ago the change began (the deciding row included), `evidence` a log-likelihood ratio."""
-
-    index: int
-    signal: str
-    detector: str
-    direction: int
-    before: float
-    after: float
-    since: int
-    evidence: float
+# Rows of the reference level that is shown; as long as the reference of features.
+REFERENCE = 960
+# Weight of the newest number in the recent level: it forgets half in 177 rows, as features do.
+RECENT = 1.0 / 256.0
 
 
 @dataclass(frozen=True, slots=True)
 class SignalRule:
-    """What is watched and how. `kind` chooses the default detectors where `specs` is None; () = off.
-
-    `material` is the least change worth a hit, in standard deviations of the reference's values (0 = any);
-    it needs `scaling` LEARNED.
+    """What is watched and how. `specs` None = the default: for a `Clip` that of `kind`, row by row; for a
+    learned range means of 16, and only changes from a quarter of the reference's standard deviation on.
+    () = off. Detectors that are named read every number, scaled, and all they find is reported.
     """
 
     name: str
-    kind: str
+    kind: SignalKind
     specs: Detectors = None
     scaling: Scaling = UNIT
     side: Side = "rise"
-    material: float = 0.0
 
 
 def error_rule(plan: SignalPlan) -> SignalRule:
     """`error` of a classifier: 0 or 1 per outcome; only rises alarm."""
-    raise NotImplementedError
+    return SignalRule("error", "error", plan.error)
 
 
 def log_loss_rule(plan: SignalPlan) -> SignalRule:
     """`log_loss` in nats, where there is a score; only rises alarm."""
-    raise NotImplementedError
+    return SignalRule("log_loss", "error", plan.error, LOG_LOSS)
 
 
 def regression_rule(plan: SignalPlan, name: str = "error") -> SignalRule:
     """`error` (absolute) or `squared_error` of a regressor, in the label's unit; only rises alarm."""
-    raise NotImplementedError
+    return SignalRule(name, "error", plan.error, LEARNED)
 
 
 def challenger_gap_rule(plan: SignalPlan) -> SignalRule:
     """`challenger_gap`: production's loss minus the challenger's per outcome; only rises alarm."""
-    raise NotImplementedError
+    return SignalRule("challenger_gap", "challenger_gap", plan.challenger_gap, LEARNED)
 
 
 def score_rule(plan: SignalPlan) -> SignalRule:
     """`score`: a number per prediction; both directions alarm."""
-    raise NotImplementedError
+    return SignalRule("score", "score", plan.score, LEARNED, "both")
 
 
 def custom_rule(plan: SignalPlan, name: str) -> SignalRule:
     """`custom/<name>`: any number; only the harmful direction alarms."""
-    raise NotImplementedError
+    custom = plan.custom.get(name, CustomSignal())
+    side: Side = "fall" if custom.better == "higher" else "rise"
+    return SignalRule(f"custom/{name}", "custom", custom.detectors, LEARNED, side)
 
 
 class SignalWatch:
     """One signal's memory. `seen` counts finite numbers, `rejected` those that were not (never watched)."""
 
-    def __init__(self, rule: SignalRule) -> None:
+    def __init__(self, rule: SignalRule, state: Any = None) -> None:
         self.rule = rule
         self.seen = 0
         self.rejected = 0
+        inner = None
+        if state is not None:
+            self.seen, self.rejected, inner = state
+        self._memory: _Rows | _Bins = (
+            _Rows(rule, rule.scaling, inner) if isinstance(rule.scaling, Clip) else _Bins(rule, inner)
+        )
 
     def observe(self, values: Sequence[float]) -> list[SignalHit]:
         """Take a block, one number per row; hits in the order of the rows that decided them."""
-        raise NotImplementedError
+        # One pass at C speed: a NaN or an infinity makes the sum fail the comparison (so can huge numbers,
+        # which the careful way then keeps).
+        if sum(map(abs, values)) < float("inf"):
+            self.seen += len(values)
+            return self._memory.take(values)
+        places = [place for place, value in enumerate(values) if value - value == 0.0]
+        self.rejected += len(values) - len(places)
+        self.seen += len(places)
+        hits = self._memory.take([values[place] for place in places])
+        return [replace(hit, index=places[hit.index]) for hit in hits]
 
     def level(self) -> tuple[float | None, float | None]:
         """Mean of the reference and of lately, in the signal's own unit; None while too few."""
-        raise NotImplementedError
+        return self._memory.levels()
 
     def dump(self) -> Any:
         """The memory as JSON-able values."""
-        raise NotImplementedError
+        return [self.seen, self.rejected, self._memory.dump()]
 
     @classmethod
     def load(cls, state: Any, rule: SignalRule) -> SignalWatch:
         """The watch that `dump` was called on; `rule` as it was then."""
-        raise NotImplementedError
+        return cls(rule, state)
+
+
+class _Rows:
+    """A number of known range, row by row."""
+
+    __slots__ = ("_clip", "_n", "_probes", "_recent", "_reference", "_whole")
+
+    def __init__(self, rule: SignalRule, clip: Clip, state: Any) -> None:
+        self._clip = clip
+        # Nothing to compute where the signal's unit is the detectors'.
+        self._whole = clip == UNIT
+        self._n = 0
+        self._reference = 0.0  # the sum of the first REFERENCE numbers
+        self._recent = 0.0
+        inner = None
+        if state is not None:
+            self._n, self._reference, self._recent, inner = state
+        specs = registry.default(rule.kind) if rule.specs is None else rule.specs
+        self._probes = probes(rule.name, specs, rule.side, inner)
+
+    def take(self, values: Sequence[float]) -> list[SignalHit]:
+        if not values:
+            return []
+        clip = self._clip
+        scaled = values
+        if not self._whole or min(values) < 0.0 or max(values) > 1.0:
+            low, width = clip.low, clip.high - clip.low
+            scaled = [0.0 if y < 0.0 else 1.0 if y > 1.0 else y for y in [(x - low) / width for x in values]]
+        self._follow(scaled)
+        hits: list[SignalHit] = []
+        for probe in self._probes:
+            for hit in probe.update_block(scaled):
+                before, after = clip.unscale(hit.before), clip.unscale(hit.after)
+                found = probe.judge(hit, hit.index, before, after)
+                if found is not None:
+                    hits.append(found)
+        if len(hits) > 1:
+            hits.sort(key=_index)  # stable: detectors of one row stay in their order
+        return hits
+
+    def _follow(self, scaled: Sequence[float]) -> None:
+        """Levels for display: the plain mean while young, then exponentially forgetting."""
+        n, recent = self._n, self._recent
+        if n < REFERENCE:
+            reference = self._reference
+            for y in scaled:
+                n += 1
+                recent += (y - recent) * max(1.0 / n, RECENT)
+                if n <= REFERENCE:
+                    reference += y
+            self._reference = reference
+        else:
+            n += len(scaled)
+            for y in scaled:
+                recent += (y - recent) * RECENT
+        self._n, self._recent = n, recent
+
+    def levels(self) -> tuple[float | None, float | None]:
+        if not self._n:
+            return None, None
+        reference = self._reference / min(self._n, REFERENCE)
+        return self._clip.unscale(reference), self._clip.unscale(self._recent)
+
+    def dump(self) -> Any:
+        return [self._n, self._reference, self._recent, [probe.dump() for probe in self._probes]]
+
+
+class _Bins:
+    """A number whose range is learned, in bins of 16."""
+
+    __slots__ = ("_held", "_level")
+
+    def __init__(self, rule: SignalRule, state: Any) -> None:
+        self._held: list[float] = []
+        inner = None
+        if state is not None:
+            held, inner = state
+            self._held = list(held)
+        self._level = Level(rule.name, rule.specs, rule.side, state=inner)
+
+    def take(self, values: Sequence[float]) -> list[SignalHit]:
+        held = self._held
+        before = len(held)
+        held.extend(values)
+        hits: list[SignalHit] = []
+        full = len(held) - len(held) % BIN
+        for start in range(0, full, BIN):
+            self._level.take(held[start : start + BIN], start + BIN - 1 - before, hits)
+        if full:
+            del held[:full]
+        return hits
+
+    def levels(self) -> tuple[float | None, float | None]:
+        return self._level.levels()
+
+    def dump(self) -> Any:
+        return [list(self._held), self._level.dump()]
+
+
+def _index(hit: SignalHit) -> int:
+    return hit.index

@@ -1,0 +1,230 @@
+"""One feature: a number or a category, with its data quality. A bin of 16 values in, hits out.
+
+Both kinds answer the same calls: `take` a bin (None = missing), `close` a turn of 64 rows, `view`, `dump`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import fsum
+from typing import Any
+
+from driftbus.core.categories import LONGEST, Categories
+from driftbus.core.levels import Level
+from driftbus.core.probes import SignalHit
+from driftbus.core.scaling import BIN
+from driftbus.core.settings import SignalPlan
+from driftbus.core.shares import TURN, Share
+from driftbus.core.views import FeatureView
+
+_CONTAINERS = (list, dict)
+# What a category may be of without a closer look at each value.
+_TEXT = frozenset({str})
+_TEXT_OR_MISSING = frozenset({str, type(None)})
+
+
+class Feature:
+    """What both kinds share. `first` is the turn it was first seen in; `fresh` says that its first bin is
+    still to come (rows before its first value are not missing ones). `unwatched` counts arrays and objects,
+    `rejected` values that do not fit; both count as missing too, as the model cannot have used them."""
+
+    kind: str
+
+    __slots__ = ("_plan", "_shares", "first", "fresh", "hidden", "name", "rejected", "unwatched")
+
+    def __init__(self, name: str, plan: SignalPlan, first: int, *, hidden: bool, state: Any = None) -> None:
+        self.name = name
+        self.hidden = hidden
+        self._plan = plan
+        self.first = first
+        self.fresh = True
+        self.unwatched = 0
+        self.rejected = 0
+        self._shares: dict[str, Share] = {}
+        if state is not None:
+            self.first, self.fresh, self.unwatched, self.rejected, shares = state
+            for kind, kept in shares:
+                self._shares[kind] = Share(f"{kind}/{name}", plan.quality, self._start(kind), kept)
+
+    def _start(self, kind: str) -> int:
+        """The turn that a share's reference begins with."""
+        return self.first
+
+    def _count(self, kind: str, n: int) -> None:
+        """`n` more in this turn, of `missing`, `unseen` or `range`; the share is made on the first."""
+        if self._plan.quality == ():
+            return
+        share = self._shares.get(kind)
+        if share is None:
+            share = Share(f"{kind}/{self.name}", self._plan.quality, self._start(kind))
+            self._shares[kind] = share
+        share.count += n
+
+    def _close_shares(self, turn: int, index: int, hits: list[SignalHit]) -> None:
+        for share in self._shares.values():
+            if share.count:
+                share.close(turn, TURN, index, hits)
+
+    def _lately(self, kind: str, turn: int) -> float:
+        share = self._shares.get(kind)
+        return 0.0 if share is None else share.lately(turn)
+
+    def _dump_shared(self) -> list[Any]:
+        shares = [[kind, share.dump()] for kind, share in self._shares.items()]
+        return [self.first, self.fresh, self.unwatched, self.rejected, shares]
+
+    def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
+        """One bin of values as they came; `index` is the row that completes it."""
+        raise NotImplementedError
+
+    def close(self, turn: int, index: int, hits: list[SignalHit]) -> None:
+        """The end of turn number `turn`."""
+        raise NotImplementedError
+
+    def view(self, turn: int) -> FeatureView:
+        """What is shown, as of the end of turn `turn`."""
+        raise NotImplementedError
+
+    def dump(self) -> Any:
+        """The state as JSON-able values, its kind first."""
+        raise NotImplementedError
+
+
+class Number(Feature):
+    """A numeric feature (true and false are 1 and 0): its level, missing values, values out of range."""
+
+    kind = "numeric"
+
+    __slots__ = ("_level", "_scale")
+
+    def __init__(self, name: str, plan: SignalPlan, first: int, *, hidden: bool, state: Any = None) -> None:
+        super().__init__(name, plan, first, hidden=hidden, state=None if state is None else state[0])
+        inner = None if state is None else state[1]
+        self._level = Level(f"feature/{name}", plan.features, "both", hidden=hidden, state=inner)
+        self._scale = self._level.scale
+
+    def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
+        """One bin; the plain case (live, all numbers, none clipped) decided by two comparisons."""
+        scale = self._scale
+        try:
+            # Anything that is no number fails to compare or to add; infinities are out of bounds.
+            if scale.low <= min(values) and max(values) <= scale.high:
+                mean = fsum(values) / BIN
+                if mean == mean:  # no NaN among them
+                    self._level.push(mean, values, index, hits)
+                    return
+        except TypeError:
+            pass
+        self._take_odd(values, index, hits)
+
+    def _take_odd(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
+        numbers: list[float] = []
+        missing = 0
+        for value in values:
+            if isinstance(value, int | float) and value - value == 0:
+                numbers.append(value)
+                continue
+            missing += 1
+            if isinstance(value, _CONTAINERS):
+                self.unwatched += 1
+            elif value is not None:
+                self.rejected += 1
+        if missing and not self.fresh:
+            self._count("missing", missing)
+        self.fresh = False
+        if not numbers:
+            return
+        scale = self._scale
+        if scale.live:
+            low, high = scale.range_low, scale.range_high
+            outside = sum([not low <= x <= high for x in numbers])
+            if outside:
+                self._count("range", outside)
+        self._level.take(numbers, index, hits)
+
+    def close(self, turn: int, index: int, hits: list[SignalHit]) -> None:
+        """The end of turn number `turn`."""
+        if self._shares:
+            self._close_shares(turn, index, hits)
+
+    def view(self, turn: int) -> FeatureView:
+        """What is shown, as of the end of turn `turn`."""
+        before, after = (None, None) if self.hidden else self._level.levels()
+        return FeatureView(
+            name=self.name,
+            kind=self.kind,
+            moved=self._level.moved(),
+            missing_ratio=self._lately("missing", turn),
+            before=before,
+            after=after,
+            out_of_range_ratio=self._lately("range", turn),
+            redacted=self.hidden,
+        )
+
+    def dump(self) -> Any:
+        """The state as JSON-able values, its kind first."""
+        return [self.kind, self._dump_shared(), self._level.dump()]
+
+
+class Category(Feature):
+    """A categorical feature: its frequencies, missing values, unseen categories."""
+
+    kind = "categorical"
+
+    __slots__ = ("_categories",)
+
+    def __init__(
+        self, name: str, plan: SignalPlan, first: int, *, hidden: bool, limit: int, state: Any = None
+    ) -> None:
+        super().__init__(name, plan, first, hidden=hidden, state=None if state is None else state[0])
+        inner = None if state is None else state[1]
+        self._categories = Categories(f"feature/{name}", plan.features, limit, inner)
+
+    def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
+        """One bin; the plain case is all texts."""
+        types = set(map(type, values))
+        if types == _TEXT and max(map(len, values)) <= LONGEST:
+            self.fresh = False
+            self._categories.take(values)
+            return
+        kept: list[Any] = []
+        missing = 0
+        for value in values:
+            if isinstance(value, str):
+                kept.append(value[:LONGEST])
+            elif isinstance(value, int | float) and value - value == 0:
+                kept.append(value)
+            else:
+                missing += 1
+                if isinstance(value, _CONTAINERS):
+                    self.unwatched += 1
+                elif value is not None:
+                    self.rejected += 1
+        if missing and not self.fresh:
+            self._count("missing", missing)
+        self.fresh = False
+        self._categories.take(kept)
+
+    def close(self, turn: int, index: int, hits: list[SignalHit]) -> None:
+        """The end of turn number `turn`."""
+        unseen, values = self._categories.close(index, hits)
+        if unseen and self._plan.quality != ():
+            # Of the values there were; the share is per row of the turn, so missing ones do not dilute it.
+            self._count("unseen", (unseen * TURN + values // 2) // values)
+        if self._shares:
+            self._close_shares(turn, index, hits)
+
+    def view(self, turn: int) -> FeatureView:
+        """What is shown, as of the end of turn `turn`."""
+        return FeatureView(
+            name=self.name,
+            kind=self.kind,
+            moved=self._categories.moved(),
+            missing_ratio=self._lately("missing", turn),
+            unseen_ratio=self._lately("unseen", turn),
+            redacted=self.hidden,
+        )
+
+    def dump(self) -> Any:
+        """The state as JSON-able values, its kind first."""
+        return [self.kind, self._dump_shared(), self._categories.dump()]

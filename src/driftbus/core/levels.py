@@ -1,0 +1,112 @@
+"""The level of a number without a known range: bins of 16 values against a learned, frozen reference.
+
+Used for numeric features and for the score, losses, gaps and custom signals of `core.signals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from driftbus.core.probes import Side, SignalHit, probes
+from driftbus.core.scaling import BIN, MEAN_BINS, LevelScale
+from driftbus.core.settings import Detectors, DetectorSpec
+
+# What watches means of 16 under `auto`: a two-sided cumulative sum, in eighths of the means' standard
+# deviation (`HALF_WIDTH`): tolerance .75, threshold 15. MEASURED
+LEVEL_DETECTORS = (
+    DetectorSpec(
+        "page_hinkley", {"mode": "both", "delta": 0.09375, "threshold": 1.875, "min_instances": MEAN_BINS}
+    ),
+)
+# A change of a level under a quarter of the reference's standard deviation is not worth an alarm.
+MATERIAL = 0.25
+# Recent and reference level are called different from half a standard deviation on.
+MOVED = 0.5
+
+
+class Level:
+    """One number's level: `take` bins, get hits.
+
+    `specs` None: the default detectors, which read means of 16 and report material changes only. Detectors
+    named by the user read single values, scaled, and all they find is reported. `hidden`: levels in hits
+    are standard deviations from the reference instead of values.
+    """
+
+    __slots__ = ("_hidden", "_probes", "_side", "_signal", "_single", "_specs", "scale")
+
+    def __init__(
+        self, signal: str, specs: Detectors, side: Side, *, hidden: bool = False, state: Any = None
+    ) -> None:
+        self._signal = signal
+        self._side = side
+        self._hidden = hidden
+        self._single = specs is not None
+        self._specs = LEVEL_DETECTORS if specs is None else specs
+        self.scale = LevelScale() if state is None else LevelScale.load(state[0])
+        self._probes = probes(signal, self._specs, side, None if state is None else state[1])
+
+    def take(self, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
+        """One bin of finite values, at least one; `index` is the row that completed it."""
+        live = self.scale.live
+        mean = self.scale.take(values)
+        if mean is None:
+            return
+        if live:
+            self.push(mean, values, index, hits)
+            return
+        scaled = self.scale.freeze()
+        if scaled is None:
+            return
+        # The reference is normal by definition: detectors read its means, and what they say is not reported.
+        for probe in self._probes:
+            probe.anchor = self.scale.center
+            if not self._single:
+                probe.update_block(scaled)
+
+    def push(self, mean: float, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
+        """One bin of a live level, its mean already taken."""
+        scale = self.scale
+        y = scale.scale(mean)
+        if self._single:
+            self._push_single(values, index, hits)
+            return
+        for probe in self._probes:
+            hit = probe.update(y)
+            if hit is not None:
+                before, after = scale.unscale(hit.before), scale.unscale(hit.after)
+                found = probe.judge(
+                    hit, index, before, after, least=MATERIAL * scale.spread, rows_per_value=BIN
+                )
+                if found is not None:
+                    hits.append(self._shown(found))
+
+    def _push_single(self, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
+        scale = self.scale
+        ys = [scale.scale_value(x) for x in values]
+        for probe in self._probes:
+            for hit in probe.update_block(ys):
+                before, after = scale.unscale_value(hit.before), scale.unscale_value(hit.after)
+                found = probe.judge(hit, index, before, after)
+                if found is not None:
+                    hits.append(self._shown(found))
+
+    def _shown(self, hit: SignalHit) -> SignalHit:
+        if not self._hidden:
+            return hit
+        center, unit = self.scale.center, self.scale.spread or 1.0
+        return replace(hit, before=(hit.before - center) / unit, after=(hit.after - center) / unit)
+
+    def levels(self) -> tuple[float | None, float | None]:
+        """Reference and recent level in the signal's own unit; None while the reference is learned."""
+        return (self.scale.center, self.scale.recent) if self.scale.live else (None, None)
+
+    def moved(self) -> bool:
+        """Whether the recent level is away from the reference."""
+        scale = self.scale
+        return scale.live and abs(scale.recent - scale.center) > MOVED * scale.spread
+
+    def dump(self) -> Any:
+        """The state as JSON-able values."""
+        return [self.scale.dump(), [probe.dump() for probe in self._probes]]
