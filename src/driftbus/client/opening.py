@@ -36,7 +36,7 @@ class Address:
         from driftbus.adapters.embedded.bus import EmbeddedBus
 
         assert self.embedded is not None  # noqa: S101 - said in __post_init__, for the type checker
-        return EmbeddedBus(self.embedded)
+        return EmbeddedBus(Path(self.embedded))
 
     def topic(self, short_name: str) -> str:
         """The name on the bus of one of the contract's topics, e.g. `retrain-requests`."""

@@ -225,22 +225,20 @@ class RetrainRequests:
 
     def _serve(self, consumer: Consumer) -> None:
         backlog: deque[Record] = deque()
-        paused: set[TopicPartition] = set()
         while not self._closing.is_set():
             self._commit(consumer)
-            assigned = set(consumer.assignment())
+            # Anew in each round: after a rebalance partitions begin unpaused.
+            assigned = consumer.assignment()
             try:
                 if self._wanted.is_set():
                     if not backlog:
-                        consumer.resume(sorted(paused & assigned))
-                        paused.clear()
+                        consumer.resume(assigned)
                         backlog.extend(consumer.poll(1, POLL_S))
                     if backlog and self._wanted.is_set():
                         self._wanted.clear()
                         self._handed.put(backlog.popleft())
                 else:
-                    consumer.pause(sorted(assigned - paused))
-                    paused = assigned
+                    consumer.pause(assigned)
                     # Keeps the membership; what slipped through before the pause waits its turn.
                     backlog.extend(consumer.poll(1, 0.0))
                     self._attention.wait(POLL_S)
