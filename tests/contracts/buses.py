@@ -1,0 +1,162 @@
+"""The buses that the contract suite runs over, and how a test opens them."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from driftbus.adapters.embedded import BufferPolicy, EmbeddedBus
+from driftbus.ports import Bus, Consumer, Record, TopicPartition
+
+# How long a test waits for something that must come: a limit for a hanging test, never part of a result.
+# Compaction on a real broker is the slowest: its cleaner looks every 15 s.
+LIMIT_S = 120.0
+
+
+class Cluster(Protocol):
+    """One running bus. Every `open` is as good as another process with a bus of its own."""
+
+    def open(self) -> Bus: ...
+
+    def open_impatient(self) -> Bus:
+        """A bus whose consumers lose their partitions soon after they stopped polling."""
+
+    def open_blocked(self, max_records: int) -> Bus:
+        """A bus that nothing can be delivered to, whose producers hold `max_records`."""
+
+    def forget(self, topic: str, before: int) -> None:
+        """Have the records of partition 0 before this offset removed; they are older than `retention.ms`."""
+
+    def close(self) -> None: ...
+
+
+class EmbeddedCluster:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._opened: list[Bus] = []
+        self._blockers: list[sqlite3.Connection] = []
+
+    def open(self) -> Bus:
+        return self._keep(EmbeddedBus(self._directory, clean_interval_s=0.2))
+
+    def open_impatient(self) -> Bus:
+        return self._keep(EmbeddedBus(self._directory, session_timeout_s=1.0, max_poll_interval_s=1.0))
+
+    def open_blocked(self, max_records: int) -> Bus:
+        bus = EmbeddedBus(
+            self._directory, lock_timeout_s=0.1, buffer=BufferPolicy(max_records, delivery_timeout_s=LIMIT_S)
+        )
+        blocker = sqlite3.connect(self._directory / "bus.sqlite3", isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        self._blockers.append(blocker)
+        return self._keep(bus)
+
+    def forget(self, topic: str, before: int) -> None:
+        bus = self.open()
+        deadline_s = time.monotonic() + LIMIT_S
+        while bus.begin_offset(topic, 0) < before:
+            assert time.monotonic() < deadline_s, "nothing was removed"
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        for blocker in self._blockers:
+            blocker.close()
+        for bus in self._opened:
+            bus.close()
+
+    def _keep(self, bus: Bus) -> Bus:
+        self._opened.append(bus)
+        return bus
+
+
+class KafkaCluster:
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._opened: list[Bus] = []
+
+    def open(self) -> Bus:
+        return self._connect(self._bootstrap)
+
+    def open_impatient(self) -> Bus:
+        # 6 s is the broker's own minimum for a session.
+        return self._connect(
+            self._bootstrap,
+            {"session.timeout.ms": 6000, "max.poll.interval.ms": 6000, "heartbeat.interval.ms": 1000},
+        )
+
+    def open_blocked(self, max_records: int) -> Bus:
+        # A port that was free a moment ago: nobody answers.
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        return self._connect(f"127.0.0.1:{port}", {"queue.buffering.max.messages": max_records})
+
+    def forget(self, topic: str, before: int) -> None:
+        # Not by waiting: a broker looks for expired segments every five minutes.
+        from confluent_kafka import TopicPartition as Partition
+        from confluent_kafka.admin import AdminClient
+
+        admin = AdminClient({"bootstrap.servers": self._bootstrap})
+        for done in admin.delete_records([Partition(topic, 0, before)]).values():
+            done.result(LIMIT_S)
+
+    def close(self) -> None:
+        for bus in self._opened:
+            bus.close()
+
+    def _connect(self, bootstrap: str, more: dict[str, object] | None = None) -> Bus:
+        from driftbus.adapters.kafka.bus import KafkaBus
+
+        bus: Bus = KafkaBus({"bootstrap.servers": bootstrap, **(more or {})})
+        self._opened.append(bus)
+        return bus
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:12]}"
+
+
+def drain(consumer: Consumer, count: int, max_records: int = 100) -> list[Record]:
+    """Poll until `count` records came."""
+    records: list[Record] = []
+    deadline_s = time.monotonic() + LIMIT_S
+    while len(records) < count:
+        assert time.monotonic() < deadline_s, f"only {len(records)} of {count} records came"
+        records += consumer.poll(max_records, 1.0)
+    return records
+
+
+def pump(consumers: Iterable[Consumer], until: Callable[[], bool]) -> list[Record]:
+    """Poll the consumers in turn until something has become true."""
+    records: list[Record] = []
+    deadline_s = time.monotonic() + LIMIT_S
+    while not until():
+        assert time.monotonic() < deadline_s, "it never came true"
+        for consumer in consumers:
+            records += consumer.poll(100, 0.05)
+    return records
+
+
+def settled(members: Sequence[Consumer], partitions: Iterable[TopicPartition]) -> Callable[[], bool]:
+    """Whether every member holds something, and together they hold each of the partitions once."""
+    wanted = sorted(partitions)
+
+    def is_settled() -> bool:
+        shares = [member.assignment() for member in members]
+        return all(shares) and sorted(each for share in shares for each in share) == wanted
+
+    return is_settled
+
+
+def everything(bus: Bus, topic: str) -> list[Record]:
+    """All committed records of a topic, partition by partition."""
+    return [
+        record
+        for partition in range(bus.partitions(topic))
+        for record in bus.read_from(topic, partition, bus.begin_offset(topic, partition))
+    ]
