@@ -41,8 +41,6 @@ class _Cursor:
     pid: int
     position: int | None
     paused: bool
-    # Started at the beginning for want of a commit: follows the beginning until something is read.
-    from_beginning: bool = False
     at_end: bool = False
 
 
@@ -90,7 +88,8 @@ class EmbeddedConsumer:
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """At most `max_records`, waiting at most `timeout_s` for the first of them.
 
-        Raises `OffsetOutOfRange` when retention has removed the next record of a partition.
+        When retention has removed the next record of a partition: raises `OffsetOutOfRange` where the caller
+        handles assignments (`assigned`), else goes on at the beginning of what is held.
         """
         if not self._open:
             raise BusError("this consumer is closed")
@@ -117,11 +116,12 @@ class EmbeddedConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         cursor = self._cursor(partition)
-        cursor.position, cursor.from_beginning, cursor.at_end = offset, False, False
+        cursor.position, cursor.at_end = offset, False
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
-            self._cursor(partition).paused = True
+            cursor = self._cursor(partition)
+            cursor.paused, cursor.at_end = True, False
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
@@ -129,6 +129,8 @@ class EmbeddedConsumer:
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit outside a transaction. Raises `Fenced` when another member took over meanwhile."""
+        if not offsets:
+            return
         membership, by_pid = self.claim(offsets)
         with self._handle.write() as connection:
             groups.check(connection, membership, by_pid)
@@ -230,10 +232,10 @@ class EmbeddedConsumer:
         for pid in pids:
             if self._assigned is not None:
                 self._cursors[self._names[pid]] = _Cursor(pid, None, paused=True)
-            elif (offset := committed[pid]) is not None:
-                self._cursors[self._names[pid]] = _Cursor(pid, offset, paused=False)
             else:
-                self._cursors[self._names[pid]] = _Cursor(pid, held[pid].first, False, from_beginning=True)
+                offset = committed[pid]
+                start = held[pid].first if offset is None else offset
+                self._cursors[self._names[pid]] = _Cursor(pid, start, paused=False)
         if self._assigned is not None and pids:
             self._assigned(self.assignment())
 
@@ -268,20 +270,19 @@ class EmbeddedConsumer:
                         found, starts[name] = log.page(connection, name, cursor.pid, start, stable, limit)
                         records += found
         for name, cursor in running:
-            if starts[name] != cursor.position:
-                cursor.position, cursor.from_beginning = starts[name], False
-            cursor.at_end = cursor.position >= held[cursor.pid].stable
+            cursor.position = starts[name]
+            cursor.at_end = starts[name] >= held[cursor.pid].stable
         return records
 
-    @staticmethod
     def _starts(
-        running: Iterable[tuple[TopicPartition, _Cursor]], held: Mapping[int, log.Bounds]
+        self, running: Iterable[tuple[TopicPartition, _Cursor]], held: Mapping[int, log.Bounds]
     ) -> dict[TopicPartition, int]:
         starts = {}
         for name, cursor in running:
             position = cursor.position or 0
-            if cursor.from_beginning:
-                position = max(position, held[cursor.pid].first)
+            first, _, following = held[cursor.pid]
+            if self._assigned is None and not first <= position <= following:
+                position = first
             log.check_held(name, position, held[cursor.pid])
             starts[name] = position
         return starts
