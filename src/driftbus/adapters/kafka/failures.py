@@ -1,0 +1,74 @@
+"""librdkafka's errors → driftbus's, with a message that a person can act on."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError
+
+from driftbus.errors import BusError, MissingTopic, Unavailable
+
+# Nothing answers, or not yet: trying again can help, and nothing was begun.
+_UNREACHABLE = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._AUTHENTICATION,
+        KafkaError._RESOLVE,
+        KafkaError._SSL,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._TRANSPORT,
+        KafkaError._WAIT_CACHE,
+        KafkaError._WAIT_COORD,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.REBOOTSTRAP_REQUIRED,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    }
+)
+
+_NO_SUCH_TOPIC = frozenset(
+    {
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+
+
+def is_unreachable(error: KafkaError) -> bool:
+    """Whether trying again can help."""
+    return error.code() in _UNREACHABLE or error.retriable()
+
+
+def is_missing(error: KafkaError) -> bool:
+    """Whether the broker says that the topic or partition does not exist."""
+    return error.code() in _NO_SUCH_TOPIC
+
+
+def describe(error: KafkaError) -> str:
+    """Name and text of an error: `_TRANSPORT: Connection refused`."""
+    return f"{error.name()}: {error.str()}"
+
+
+def translate(error: KafkaError, doing: str, bootstrap: str, topic: str | None = None) -> BusError:
+    """The driftbus error for a failed request. `doing` says what was tried, for people."""
+    if topic is not None and is_missing(error):
+        return MissingTopic(topic)
+    if is_unreachable(error):
+        return Unavailable(f"{doing}: no answer from Kafka at {bootstrap} ({describe(error)})")
+    return BusError(f"{doing}: Kafka at {bootstrap} refused ({describe(error)})")
