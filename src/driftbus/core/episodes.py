@@ -1,27 +1,38 @@
 """Many alarms, one episode: opened when the history confirms it, updated, closed once.
 
-    alarm ──(concept: confirmed by the history)──► opened ──► updated* ──► closed
-      └─ not confirmed within 2,000 outcomes: dropped          settled · passed · replaced · timed_out
+    alarm ──(concept: confirmed by the error's history)──► opened ──► updated* ──► closed
+      └─ not confirmed within 2,000 outcomes: dropped       settled · passed · replaced · timed_out
+
+A **concept** episode is judged by the history of the error alone: alarms only say when to look. It is
+settled when its rise has ended and the new level has held, which is then the reference. It has passed
+when the error fell back. **Other** categories (data, prediction, quality) have no such history: they
+open on the alarm, further signals join, and they are settled when no alarm has come for a while.
+
+One open episode per category: alarms within it never open a second one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
-from driftbus.core.history import History
-from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence
-from driftbus.core.settings import DAY_MS
+from driftbus.core.episode import Alarm, Episode, Moment, figure, identity, signal_evidence
+from driftbus.core.history import Columns, History
+from driftbus.core.outlook import EpisodePolicy, look
+from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
+from driftbus.core.steps import scan
+from driftbus.core.verdict import Verdict, judge
 
+__all__ = ["Alarm", "Episode", "EpisodePolicy", "Episodes", "Moment", "Rows"]
 
-class Moment(NamedTuple):
-    """When: event time (ms) of the deciding record, and how many outcomes and predictions of the stream
-    had been folded by then, that record included."""
-
-    ts: int
-    outcomes_seen: int
-    predictions_seen: int
+# Rows between two looks, least and most: a look costs about 1.5 ms, so it comes the more rarely
+# the longer a change lies back, when a few rows more cannot alter the verdict.
+LOOK_ROWS, MOST_LOOK_ROWS = 16, 256
+# Predictions after which signals that joined an episode are told, together.
+JOIN_PREDICTIONS = 64
+# Categories whose rows are outcomes; the others count predictions.
+LABELLED: frozenset[Category] = frozenset({"concept", "label_prior", "labelling"})
 
 
 class Rows(NamedTuple):
@@ -31,65 +42,14 @@ class Rows(NamedTuple):
     predictions: History
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """What a detector cried. `signal` as in the contract (`error`, `feature/x`, …); `direction` +1 up, −1 down,
-    0 unknown; `before`, `after` levels; `since`: rows (of the history it belongs to: outcomes for concept,
-    predictions else) from the presumed onset to now, None if the detector does not say; `evidence`
-    its statistic."""
-
-    signal: str
-    detector: str
-    category: Category
-    direction: Literal[-1, 0, 1]
-    before: float
-    after: float
-    since: int | None
-    evidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodePolicy:
-    """When a change is real, the same, or over. Rows are outcomes or predictions of one version."""
-
-    confirm_llr: float = 8.0
-    min_rise: float = 0.01
-    min_rise_ratio: float = 0.10
-    retry_rows: int = 2_000
-    settle_rows: int = 2_000
-    quiet_predictions: int = 5_000
-    max_updates: int = 8
-    limit_ms: int = 30 * DAY_MS
-
-
-@dataclass(slots=True)
-class Episode:
-    """One open episode, as the policy and the views read it."""
-
-    episode_id: str
-    category: Category
-    opened_at: int
-    kind: Kind
-    confidence: float
-    onset: Onset
-    signals: dict[str, SignalEvidence]
-    moving: bool
-
-
 class Episodes:
     """The episodes of one version of one stream.
 
     The histories passed in hold all rows up to and including the record that `moment` stands for. The
     caller cuts its blocks so that `checkpoint` is called exactly when `rows.outcomes.seen ==
     due_outcomes` or `rows.predictions.seen == due_predictions`, and `on_time` when the event time
-    has reached `next_due()`; both are None while nothing waits.
+    has reached `next_due()`; all are None while nothing waits. Settling cuts the history of outcomes.
     """
-
-    due_outcomes: int | None
-    due_predictions: int | None
-    opened_total: dict[Category, int]
-    closed_total: dict[tuple[Category, Kind], int]
-    last_onset_ts: int | None
 
     def __init__(
         self,
@@ -98,28 +58,237 @@ class Episodes:
         role: str,
         labels: Mapping[str, str],
         policy: EpisodePolicy | None = None,
-    ) -> None: ...
+    ) -> None:
+        self._stream, self._version, self._role, self._labels = stream, model_version, role, labels
+        self._policy = policy or EpisodePolicy()
+        self._episodes: dict[Category, Episode] = {}
+        self._waiting: dict[str, Alarm] = {}  # concept alarms not confirmed yet, the newest per signal
+        self._waiting_from = self._waiting_until = self._next_try = 0
+        self._reference = 0  # seq from which the error's history is judged
+        self._ordinal = 0
+        self.opened_total: dict[Category, int] = {}
+        self.closed_total: dict[tuple[Category, Kind], int] = {}
+        self.last_opened_ts: int | None = None
 
     @property
     def open(self) -> Sequence[Episode]:
-        """The open episodes, at most one per category."""
+        """The open episodes, at most one per category, the oldest first."""
+        return list(self._episodes.values())
 
-    def on_alarm(self, alarm: Alarm, moment: Moment, rows: Rows) -> list[DriftEvent]:
-        """An alarm at the newest row of its history."""
+    @property
+    def due_outcomes(self) -> int | None:
+        """`rows.outcomes.seen` at which `checkpoint` is due."""
+        due = [one.next_look for one in self._episodes.values() if one.category in LABELLED]
+        if self._waiting:
+            due.append(self._next_try)
+        return min(due, default=None)
 
-    def checkpoint(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
-        """Look again: confirm waiting alarms, refit, update, settle."""
-
-    def on_time(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
-        """Event time has passed: the time limit."""
-
-    def close_all(self, resolution: Resolution, moment: Moment, rows: Rows) -> list[DriftEvent]:
-        """Close what is open (`replaced` when another version takes over)."""
+    @property
+    def due_predictions(self) -> int | None:
+        """`rows.predictions.seen` at which `checkpoint` is due."""
+        due = [one.next_look for one in self._episodes.values() if one.category not in LABELLED]
+        return min(due, default=None)
 
     def next_due(self) -> int | None:
         """The event time (ms) at which `on_time` has something to do."""
+        due = [one.opened_at + self._policy.limit_ms for one in self._episodes.values()]
+        return min(due, default=None)
 
-    def dump(self) -> Any: ...
+    def on_alarm(self, alarm: Alarm, moment: Moment, rows: Rows) -> list[DriftEvent]:
+        """An alarm at the newest row of its history."""
+        history = _history(alarm.category, rows)
+        episode = self._episodes.get(alarm.category)
+        if episode is not None:
+            episode.absorb(alarm, history.seen)
+            if not episode.fitted and episode.news:
+                episode.next_look = min(episode.next_look, history.seen + JOIN_PREDICTIONS)
+            return []
+        # A custom signal has no history of its own: its alarm is all there is.
+        if alarm.category != "concept" or alarm.signal.startswith("custom/"):
+            return [self._open_on_alarm(alarm, moment, history)]
+        if alarm.direction < 0:
+            self._take_improvement(history)
+            return []
+        if not self._waiting:
+            self._waiting_from = history.seen
+        self._waiting[alarm.signal] = alarm
+        self._waiting_until = history.seen + self._policy.retry_rows
+        return self._try_to_confirm(moment, history)
+
+    def checkpoint(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
+        """Look again: confirm waiting alarms, refit, update, settle. Nothing happens before it is due."""
+        events: list[DriftEvent] = []
+        if self._waiting and rows.outcomes.seen >= self._next_try:
+            events += self._try_to_confirm(moment, rows.outcomes)
+        for episode in self.open:
+            if _history(episode.category, rows).seen >= episode.next_look:
+                look = self._look_at_error if episode.fitted else self._look_at_alarms
+                events += look(episode, moment, _history(episode.category, rows))
+        return events
+
+    def on_time(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
+        """Event time has passed: the time limit. What an episode found is then the reference."""
+        events = []
+        for episode in self.open:
+            if moment.ts >= episode.opened_at + self._policy.limit_ms:
+                if episode.fitted:
+                    self._start_reference(rows.outcomes, episode.onset.seq, episode.onset.seq)
+                events.append(self._close(episode, "timed_out", moment))
+        return events
+
+    def close_all(self, resolution: Resolution, moment: Moment, rows: Rows) -> list[DriftEvent]:
+        """Close what is open (`replaced` when another version takes over) and forget waiting alarms."""
+        self._waiting.clear()
+        return [self._close(episode, resolution, moment) for episode in self.open]
+
+    def _try_to_confirm(self, moment: Moment, history: History) -> list[DriftEvent]:
+        columns = history.columns(self._reference)
+        step = scan(columns)
+        if self._policy.confirms(step, columns):
+            verdict = judge(columns)
+            if verdict is not None:
+                return [self._open_on_error(verdict, columns, moment, history)]
+        if history.seen >= self._waiting_until:
+            self._waiting.clear()
+        waited = history.seen - self._waiting_from
+        self._next_try = history.seen + min(max(waited // 8, LOOK_ROWS), 8 * LOOK_ROWS)
+        return []
+
+    def _open_on_error(
+        self, verdict: Verdict, columns: Columns, moment: Moment, history: History
+    ) -> DriftEvent:
+        cried = self._waiting.get("error") or next(iter(self._waiting.values()))
+        signals = {"error": SignalEvidence("error", 0.0, 0.0, cried.detector, 0.0)}
+        signals |= {name: signal_evidence(one) for name, one in self._waiting.items() if name != "error"}
+        self._waiting.clear()
+        episode = self._new("concept", moment, signals, _onset(verdict, columns), True, history)
+        _take(episode, verdict, columns)
+        episode.next_look = history.seen + LOOK_ROWS
+        return self._tell(episode, "opened", None, moment)
+
+    def _open_on_alarm(self, alarm: Alarm, moment: Moment, history: History) -> DriftEvent:
+        # Without a width of the detector's own, all that is known is that it was not long ago.
+        since = alarm.since if alarm.since is not None else JOIN_PREDICTIONS
+        seq, ts = history.rows_ago(since)
+        onset = Onset(
+            ts=ts,
+            earliest=min(ts, history.rows_ago(2 * since)[1]),
+            latest=max(ts, moment.ts),
+            labelled=alarm.category in LABELLED,
+            seq=seq,
+        )
+        signals = {alarm.signal: signal_evidence(alarm)}
+        episode = self._new(alarm.category, moment, signals, onset, False, history)
+        episode.next_look = history.seen + self._policy.quiet_predictions
+        return self._tell(episode, "opened", None, moment)
+
+    def _new(
+        self,
+        category: Category,
+        moment: Moment,
+        signals: dict[str, SignalEvidence],
+        onset: Onset,
+        fitted: bool,
+        history: History,
+    ) -> Episode:
+        self._ordinal += 1
+        episode_id = identity(
+            self._stream,
+            self._version,
+            self._role,
+            category,
+            self._ordinal,
+            moment.outcomes_seen,
+            moment.predictions_seen,
+        )
+        episode = self._episodes[category] = Episode(
+            episode_id=episode_id,
+            category=category,
+            opened_at=moment.ts,
+            kind="undetermined",
+            confidence=0.5,
+            onset=onset,
+            signals=signals,
+            moving=False,
+            fitted=fitted,
+            last_alarm=history.seen,
+            next_look=history.seen,
+        )
+        self.opened_total[category] = self.opened_total.get(category, 0) + 1
+        self.last_opened_ts = moment.ts
+        return episode
+
+    def _look_at_alarms(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
+        quiet_from = episode.last_alarm + self._policy.quiet_predictions
+        if history.seen >= quiet_from:
+            return [self._close(episode, "settled", moment)]
+        episode.next_look = quiet_from
+        if episode.news and episode.events <= self._policy.max_updates:
+            return [self._tell(episode, "updated", None, moment)]
+        return []
+
+    def _look_at_error(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
+        columns = history.columns(self._reference)
+        outlook = look(columns, episode.onset.seq, episode.signals["error"].before, self._policy)
+        gap = min(max(outlook.since_onset // 8, LOOK_ROWS), MOST_LOOK_ROWS)
+        episode.next_look = history.seen + gap
+        if outlook.verdict is not None:
+            _take(episode, outlook.verdict, columns)
+        if outlook.resolution is not None:
+            level_from = int(columns.first_seq[outlook.level_from])
+            # After what has passed the world is the old one: its rows stay good to train on.
+            self._start_reference(
+                history, episode.onset.seq if outlook.resolution == "settled" else 0, level_from
+            )
+            return [self._close(episode, outlook.resolution, moment)]
+        if self._is_news(episode) and episode.events <= self._policy.max_updates:
+            return [self._tell(episode, "updated", None, moment)]
+        return []
+
+    def _is_news(self, episode: Episode) -> bool:
+        told, error = episode.told, episode.signals["error"]
+        if told is None:
+            return True
+        moved = not told.earliest <= episode.onset.ts <= told.latest
+        grown = abs(error.after - told.after) > 0.25 * max(
+            abs(told.after - error.before), self._policy.min_rise
+        )
+        return episode.news or moved or grown or episode.kind != told.kind
+
+    def _take_improvement(self, history: History) -> None:
+        """The error has fallen for good: what it was before must not hide the next rise."""
+        columns = history.columns(self._reference)
+        step = scan(columns, -1)
+        if step is not None and step.strength >= self._policy.confirm_strength:
+            self._reference = int(columns.first_seq[step.start])
+
+    def _start_reference(self, history: History, onset_seq: int, level_seq: int) -> None:
+        """Rows before the onset are of another world; the new level is judged from `level_seq` on."""
+        history.cut(onset_seq)
+        self._reference = level_seq
+
+    def _close(self, episode: Episode, resolution: Resolution, moment: Moment) -> DriftEvent:
+        del self._episodes[episode.category]
+        key = (episode.category, episode.kind)
+        self.closed_total[key] = self.closed_total.get(key, 0) + 1
+        return self._tell(episode, "closed", resolution, moment)
+
+    def _tell(
+        self, episode: Episode, status: Status, resolution: Resolution | None, moment: Moment
+    ) -> DriftEvent:
+        return episode.event(status, resolution, moment, self._stream, self._version, self._labels)
+
+    def dump(self) -> Any:
+        return {
+            "episodes": [episode.dump() for episode in self._episodes.values()],
+            "waiting": [asdict(alarm) for alarm in self._waiting.values()],
+            "tries": [self._waiting_from, self._waiting_until, self._next_try],
+            "reference": self._reference,
+            "ordinal": self._ordinal,
+            "opened": dict(self.opened_total),
+            "closed": [[category, kind, count] for (category, kind), count in self.closed_total.items()],
+            "last_opened_ts": self.last_opened_ts,
+        }
 
     @classmethod
     def load(
@@ -130,4 +299,39 @@ class Episodes:
         role: str,
         labels: Mapping[str, str],
         policy: EpisodePolicy | None = None,
-    ) -> Episodes: ...
+    ) -> Episodes:
+        one = cls(stream, model_version, role, labels, policy)
+        for kept in state["episodes"]:
+            episode = Episode.load(kept)
+            one._episodes[episode.category] = episode
+        one._waiting = {alarm["signal"]: Alarm(**alarm) for alarm in state["waiting"]}
+        one._waiting_from, one._waiting_until, one._next_try = state["tries"]
+        one._reference, one._ordinal = state["reference"], state["ordinal"]
+        one.opened_total = dict(state["opened"])
+        one.closed_total = {(category, kind): count for category, kind, count in state["closed"]}
+        one.last_opened_ts = state["last_opened_ts"]
+        return one
+
+
+def _history(category: Category, rows: Rows) -> History:
+    return rows.outcomes if category in LABELLED else rows.predictions
+
+
+def _onset(verdict: Verdict, columns: Columns) -> Onset:
+    first, earliest, latest = (
+        int(columns.first_ts[index]) for index in (verdict.onset, verdict.earliest, verdict.latest)
+    )
+    return Onset(first, min(earliest, first), max(latest, first), True, int(columns.first_seq[verdict.onset]))
+
+
+def _take(episode: Episode, verdict: Verdict, columns: Columns) -> None:
+    """Bring an episode up to date. A kind once told stays until the other one is: too little to tell is
+    no reason to take back what more rows had told."""
+    if verdict.kind != "undetermined" or episode.kind == "undetermined":
+        episode.kind, episode.confidence = verdict.kind, figure(verdict.confidence)
+    episode.onset = _onset(verdict, columns)
+    episode.moving = verdict.moving
+    error = episode.signals["error"]
+    episode.signals["error"] = SignalEvidence(
+        "error", figure(verdict.before), figure(verdict.after), error.detector, figure(verdict.llr)
+    )

@@ -48,6 +48,16 @@ class Columns(NamedTuple):
     total: NDArray[np.float64]
     squares: NDArray[np.float64]
 
+    def since(self, start: int) -> Columns:
+        """The bins from index `start` on."""
+        return Columns(
+            self.first_seq[start:],
+            self.first_ts[start:],
+            self.n[start:],
+            self.total[start:],
+            self.squares[start:],
+        )
+
 
 class Window(NamedTuple):
     """The rows from a bin's start to now; counts are exact. `start_ts`, `end_ts`: least and greatest ts

@@ -1,0 +1,163 @@
+"""One episode and what is said about it; alarms and moments, the words it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
+
+from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
+
+# Signals told per episode: with more, a reader looks at the stream's page anyway, and events stay small.
+MAX_SIGNALS = 20
+
+
+class Moment(NamedTuple):
+    """When: event time (ms) of the deciding record, and how many outcomes and predictions of the stream
+    had been folded by then, that record included."""
+
+    ts: int
+    outcomes_seen: int
+    predictions_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What a detector cried. `signal` as in the contract (`error`, `feature/x`, …); `direction` +1 up, −1
+    down, 0 unknown; `before`, `after` levels; `since`: rows (of the history it belongs to: outcomes for
+    concept, predictions else) from the presumed onset to now, None if the detector does not say;
+    `evidence` its statistic."""
+
+    signal: str
+    detector: str
+    category: Category
+    direction: Literal[-1, 0, 1]
+    before: float
+    after: float
+    since: int | None
+    evidence: float
+
+
+class Told(NamedTuple):
+    """What the last event said, to judge whether there is news."""
+
+    kind: Kind
+    earliest: int
+    latest: int
+    after: float
+
+
+@dataclass(slots=True)
+class Episode:
+    """One open episode, as the policy and the views read it.
+
+    `fitted`: judged by the error's history, else by alarms alone. `next_look` and `last_alarm` count rows
+    of the history it belongs to. `news`: a signal has joined since the last event.
+    """
+
+    episode_id: str
+    category: Category
+    opened_at: int
+    kind: Kind
+    confidence: float
+    onset: Onset
+    signals: dict[str, SignalEvidence]
+    moving: bool
+    fitted: bool
+    last_alarm: int
+    next_look: int
+    news: bool = False
+    events: int = 0
+    told: Told | None = None
+
+    def absorb(self, alarm: Alarm, seen: int) -> None:
+        """A further alarm: the signal joins, or its level and evidence are brought up to date."""
+        self.last_alarm = seen
+        known = self.signals.get(alarm.signal)
+        if known is None:
+            if len(self.signals) < MAX_SIGNALS:
+                self.signals[alarm.signal] = signal_evidence(alarm)
+                self.news = True
+        elif not self.fitted or alarm.signal != "error":
+            self.signals[alarm.signal] = replace(
+                known, after=figure(alarm.after), evidence=max(known.evidence, figure(alarm.evidence))
+            )
+
+    def event(
+        self,
+        status: Status,
+        resolution: Resolution | None,
+        moment: Moment,
+        stream: str,
+        model_version: str | None,
+        labels: Mapping[str, str],
+    ) -> DriftEvent:
+        """The next event about this episode, as things stand."""
+        self.events += 1
+        self.news = False
+        first = next(iter(self.signals.values()))
+        self.told = Told(self.kind, self.onset.earliest, self.onset.latest, first.after)
+        # Labels come in any order, so a row can be younger than the record that decided: never say so.
+        ts = min(self.onset.ts, moment.ts)
+        onset = replace(
+            self.onset,
+            ts=ts,
+            earliest=min(self.onset.earliest, ts),
+            latest=max(ts, min(self.onset.latest, moment.ts)),
+        )
+        return DriftEvent(
+            event_id=identity(self.episode_id, self.events),
+            episode_id=self.episode_id,
+            stream=stream,
+            status=status,
+            resolution=resolution,
+            category=self.category,
+            kind=self.kind,
+            confidence=self.confidence,
+            onset=onset,
+            signals=tuple(self.signals.values()),
+            slice=None,
+            detected_at=moment.ts,
+            outcomes_seen=moment.outcomes_seen,
+            predictions_seen=moment.predictions_seen,
+            model_version=model_version,
+            muted=False,
+            labels=labels,
+        )
+
+    def dump(self) -> Any:
+        state = asdict(self)
+        state["signals"] = [asdict(evidence) for evidence in self.signals.values()]
+        state["told"] = self.told and list(self.told)
+        return state
+
+    @classmethod
+    def load(cls, state: Any) -> Episode:
+        signals = [SignalEvidence(**evidence) for evidence in state["signals"]]
+        return cls(
+            **{
+                **state,
+                "onset": Onset(**state["onset"]),
+                "signals": {evidence.name: evidence for evidence in signals},
+                "told": state["told"] and Told(*state["told"]),
+            }
+        )
+
+
+def signal_evidence(alarm: Alarm) -> SignalEvidence:
+    """An alarm as evidence in an event."""
+    return SignalEvidence(
+        alarm.signal, figure(alarm.before), figure(alarm.after), alarm.detector, figure(alarm.evidence)
+    )
+
+
+def figure(value: float) -> float:
+    """Six significant digits: what is published must not depend on a processor's last bits."""
+    return float(f"{value:.6g}")
+
+
+def identity(*parts: object) -> str:
+    """The same 24 characters whenever the same decision is recomputed."""
+    text = "\x1f".join(repr(part) for part in parts)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
