@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
 
 import orjson
 
@@ -19,7 +19,6 @@ from driftbus.core.records import Json, Label, ModelEvent, Outcome, Prediction
 from driftbus.errors import InvalidRecord
 
 Headers = tuple[tuple[str, bytes | None], ...]
-Event = TypeVar("Event", Prediction, Label, ModelEvent)
 
 # Contract: ids and stream names have 1 to 256 characters.
 MAX_NAME_CHARS = 256
@@ -55,11 +54,10 @@ RESERVED_EVENT_TYPES = frozenset(
 )
 
 
-def decode_prediction(
-    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, max_bytes: int
+def prediction_of(
+    raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: bytes | None
 ) -> Prediction:
-    """One prediction event. Raises `InvalidRecord`."""
-    raw = _object(value, headers, max_bytes)
+    """One prediction event out of its JSON object; `value` is the text it was parsed from."""
     get = raw.get
     stream = _stream(get("stream"), key)
     prediction_id = _name(get("prediction_id"), "prediction_id")
@@ -120,11 +118,8 @@ def decode_prediction(
     )
 
 
-def decode_label(
-    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, max_bytes: int
-) -> Label:
-    """One label event. Raises `InvalidRecord`."""
-    raw = _object(value, headers, max_bytes)
+def label_of(raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: bytes | None) -> Label:
+    """One label event out of its JSON object; `value` is the text it was parsed from."""
     get = raw.get
     label = get("label")
     signals = get("signals")
@@ -145,11 +140,10 @@ def decode_label(
     )
 
 
-def decode_model_event(
-    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, max_bytes: int
+def model_event_of(
+    raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: bytes | None
 ) -> ModelEvent:
-    """One model event. Raises `InvalidRecord`."""
-    raw = _object(value, headers, max_bytes)
+    """One model event out of its JSON object; `value` is the text it was parsed from."""
     kind = raw.get("type")
     if type(kind) is not str or kind not in MODEL_EVENT_TYPES | RESERVED_EVENT_TYPES:
         _invalid("wrong_value", f"type {kind!r:.60} is no model event")
@@ -165,11 +159,23 @@ def decode_model_event(
     )
 
 
-DECODERS: dict[str, Callable[[bytes | None, bytes | None, Headers, int, int], Any]] = {
-    "predictions": decode_prediction,
-    "labels": decode_label,
-    "model-events": decode_model_event,
+BUILDERS: dict[str, Callable[[dict[str, Any], bytes | None, int, bytes | None], Any]] = {
+    "predictions": prediction_of,
+    "labels": label_of,
+    "model-events": model_event_of,
 }
+
+
+def decode(
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    timestamp_ms: int,
+    max_bytes: int = 1_000_000,
+) -> Any:
+    """The event of one input record (`topic` by its short name). Raises `InvalidRecord`, nothing else."""
+    return BUILDERS[topic](object_of(value, headers, max_bytes), key, timestamp_ms, value)
 
 
 def prediction_from_fragment(fragment: bytes) -> Prediction:
@@ -214,7 +220,7 @@ def _invalid(reason: str, message: str) -> NoReturn:
     raise InvalidRecord(reason, message)
 
 
-def _object(value: bytes | None, headers: Headers, max_bytes: int) -> dict[str, Any]:
+def object_of(value: bytes | None, headers: Headers, max_bytes: int) -> dict[str, Any]:
     """The event's own object, out of plain JSON or a CloudEvent in structured mode.
 
     Binary-mode CloudEvents carry the object as the value, so they need nothing.
@@ -227,6 +233,11 @@ def _object(value: bytes | None, headers: Headers, max_bytes: int) -> dict[str, 
         raw = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise InvalidRecord("not_json", f"not JSON: {error}") from None
+    return unwrapped(raw, headers)
+
+
+def unwrapped(raw: Any, headers: Headers) -> dict[str, Any]:
+    """The event's own object: itself, or the data of a structured CloudEvent. Raises `InvalidRecord`."""
     if type(raw) is not dict:
         _invalid("not_an_object", f"a JSON {type(raw).__name__}, not an object")
     if "specversion" in raw and "data" in raw:
@@ -265,7 +276,7 @@ def _name(value: Any, field: str) -> str:
         _invalid("wrong_type", f"{field} is {type(value).__name__}, not a string")
     if not 0 < len(value) <= MAX_NAME_CHARS:
         _invalid("too_long", f"{field} has {len(value)} characters, not 1 to {MAX_NAME_CHARS}")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _text(value: Any, field: str) -> str | None:
@@ -281,17 +292,18 @@ def _timestamp(value: Any) -> int:
             moment = datetime.fromisoformat(value)
             if len(value) < 11 or moment.tzinfo is None:
                 _invalid("bad_timestamp", f"ts {value!r:.60} has no time or no offset")
-            value = int((moment - _EPOCH).total_seconds() * 1000 + 0.5)
+            value = (moment - _EPOCH) // _MILLISECOND
         except (ValueError, OverflowError):
             raise InvalidRecord("bad_timestamp", f"ts {value!r:.60} is not RFC 3339") from None
     elif type(value) is not int:
         _invalid("bad_timestamp", f"ts is {type(value).__name__}, not RFC 3339 text or integer milliseconds")
     if not 0 <= value <= MAX_TS_MS:
         _invalid("bad_timestamp", f"ts {value} lies outside the years 1970 to 9999")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def _int64(value: int, field: str) -> None:

@@ -89,7 +89,8 @@ Resolution = Literal["settled", "replaced", "passed", "season", "dismissed", "ti
 
 @dataclass(frozen=True, slots=True)
 class SignalEvidence:
-    """How one signal moved: its level before and after, who noticed, and how strongly (log-likelihood ratio)."""
+    """How one signal moved: its level before and after, who noticed, and how strongly (a log-likelihood
+    ratio)."""
 
     name: str
     before: float

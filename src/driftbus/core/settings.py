@@ -37,7 +37,7 @@ class JoinPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FeaturePolicy:
-    """Which features are watched. `watch` and `ignore` hold globs; `redact` names are never shown by value."""
+    """Which features are watched. `watch` and `ignore` hold globs; `redact`ed ones are never shown by value."""
 
     watch: tuple[str, ...] = ("*",)
     ignore: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Recorded events in files: JSON lines, CSV, Parquet."""

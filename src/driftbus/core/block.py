@@ -1,0 +1,85 @@
+"""What one step brings: runs of decoded records in, blocks of rows per stream out."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from driftbus.core.records import Correction, ModelEvent, Outcome, Prediction
+
+# A producer's clock may run ahead of the broker's by this much before it stops moving event time:
+# Kafka's own default for how far a record's timestamp may lie in the future.
+CLOCK_SKEW_MS = 3_600_000
+
+
+class Run(NamedTuple):
+    """Consecutive records of one topic, decoded: the events with their offsets and record timestamps (ms).
+
+    Poison records have left before; `topic` is the short name.
+    """
+
+    topic: str
+    events: list[Any]
+    offsets: list[int]
+    times: list[int]
+
+
+@dataclass(slots=True)
+class Block:
+    """What one step brings to one stream. `*_pos` are positions in the step, ascending."""
+
+    predictions: list[Prediction] = field(default_factory=list)
+    prediction_pos: list[int] = field(default_factory=list)
+    prediction_offsets: list[int] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    outcome_pos: list[int] = field(default_factory=list)
+    corrections: list[tuple[int, Correction]] = field(default_factory=list)
+    model_events: list[tuple[int, ModelEvent]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    last_label_ts: int = 0
+
+    def count(self, reason: str) -> None:
+        """One more record of this stream with this fate."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+
+
+class Rises(NamedTuple):
+    """The partition's event-time clock (ms) over a step: it began at `start` and reached `ms[i]` with the
+    record at `pos[i]`; both ascend. Position -1 is the tick, before all records."""
+
+    start: int
+    pos: list[int]
+    ms: list[int]
+
+    def at(self, pos: int) -> int:
+        """The clock once the record at `pos` was read."""
+        index = bisect_right(self.pos, pos)
+        return self.ms[index - 1] if index else self.start
+
+    @property
+    def end(self) -> int:
+        """The clock after the step."""
+        return self.ms[-1] if self.ms else self.start
+
+
+def clock_rises(start: int, runs: Iterable[Run], tick_ms: int | None) -> Rises:
+    """The clock over a step: the newest event time so far, a producer's own clock trusted up to the skew."""
+    clock, pos = start, 0
+    rises = Rises(start, [], [])
+    if tick_ms is not None and tick_ms > clock:
+        clock = tick_ms
+        rises.pos.append(-1)
+        rises.ms.append(clock)
+    for run in runs:
+        for event, time in zip(run.events, run.times, strict=True):
+            ts = event.ts
+            if ts > clock:
+                ts = min(ts, time + CLOCK_SKEW_MS)
+                if ts > clock:
+                    clock = ts
+                    rises.pos.append(pos)
+                    rises.ms.append(ts)
+            pos += 1
+    return rises

@@ -1,0 +1,74 @@
+"""One version's rows of one block, taken up in the order of their positions.
+
+Detectors look at whole blocks; what they find is decided upon in record order. A lane holds the rows that
+were looked at and absorbs them into the version's memory up to the position of each decision.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from driftbus.core.version import Labelled, VersionMonitor
+
+NEVER = 1 << 62
+# While something waits upon outcomes, it is looked at after each 16th: a few rows late at most, and
+# cheap enough to forget (a look takes 20 to 100 µs).
+LOOK_EVERY = 16
+
+
+class Lane:
+    """`absorb` moves on; `next_stop` says where the version must be looked at next."""
+
+    __slots__ = ("_at_o", "_at_p", "offsets", "pos", "rows", "tss", "version")
+
+    def __init__(self, version: VersionMonitor) -> None:
+        self.version = version
+        self.pos: Sequence[int] = ()
+        self.offsets: Sequence[int] = ()
+        self.tss: Sequence[int] = ()
+        self.rows: Labelled | None = None
+        self._at_p = 0
+        self._at_o = 0
+
+    def absorb(self, pos: int) -> None:
+        """Take up all rows at positions ≤ `pos`."""
+        if self._at_p < len(self.pos):
+            stop = bisect_right(self.pos, pos, self._at_p)
+            if stop > self._at_p:
+                cut = slice(self._at_p, stop)
+                self.version.absorb_predictions(self.offsets[cut], self.tss[cut])
+                self._at_p = stop
+        if self.rows is not None and self._at_o < len(self.rows.pos):
+            stop = bisect_right(self.rows.pos, pos, self._at_o)
+            if stop > self._at_o:
+                self.version.absorb_outcomes(self.rows, self._at_o, stop)
+                self._at_o = stop
+
+    def next_stop(self, wanted: bool) -> int:
+        """The position of the next row after which the version must be looked at; NEVER if none here.
+
+        `wanted`: the policy waits upon this version's outcomes.
+        """
+        version = self.version
+        stop = NEVER
+        due = version.episodes.due_predictions
+        if due is not None:
+            index = self._at_p + max(1, due - version.rows.predictions.seen) - 1
+            if index < len(self.pos):
+                stop = self.pos[index]
+        rows = self.rows
+        if rows is None or self._at_o >= len(rows.pos):
+            return stop
+        ahead = NEVER
+        due = version.episodes.due_outcomes
+        if due is not None:
+            ahead = max(1, due - version.rows.outcomes.seen)
+        if wanted:
+            ahead = min(ahead, LOOK_EVERY - version.outcomes % LOOK_EVERY)
+            if version.setup.settings.retrain.rules:
+                ahead = min(ahead, version.performance.next_boundary() or NEVER)
+        index = self._at_o + ahead - 1
+        if index < len(rows.pos) and rows.pos[index] < stop:
+            stop = rows.pos[index]
+        return stop

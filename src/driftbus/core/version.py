@@ -1,0 +1,351 @@
+"""One model version of one stream: its signals, metrics, histories and episodes, from its reference on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from driftbus.core.episodes import Alarm, Episodes, Rows
+from driftbus.core.features import FeatureWatch
+from driftbus.core.history import History
+from driftbus.core.labelled import Labelled, gaps_of, log_losses
+from driftbus.core.metrics import Performance
+from driftbus.core.records import Category, Correction, Outcome, Prediction
+from driftbus.core.settings import Limits, StreamSettings
+from driftbus.core.signals import (
+    SignalHit,
+    SignalRule,
+    SignalWatch,
+    challenger_gap_rule,
+    custom_rule,
+    error_rule,
+    log_loss_rule,
+    regression_rule,
+    score_rule,
+)
+from driftbus.core.task import outcome_error
+
+PosAlarm = tuple[int, Alarm]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What every version of a stream is made from; `task` is the (provisional) decision."""
+
+    stream: str
+    settings: StreamSettings
+    limits: Limits
+    task: str
+
+
+class VersionMonitor:
+    """Detectors never learn of episodes, so what they find depends on their signal's values alone."""
+
+    def __init__(self, setup: Setup, model_version: str | None, role: str, first_seen: int) -> None:
+        settings, limits = setup.settings, setup.limits
+        self.setup = setup
+        self.model_version = model_version
+        self.role = role
+        self.first_seen = first_seen
+        self.first_seq: int | None = None
+        self.deployed = False  # a model event named it
+        self.retired = False  # a model event put another in its place
+        self.predictions = 0
+        self.outcomes = 0
+        self.features = FeatureWatch(
+            settings.features, settings.signals, max_categories=limits.max_categories
+        )
+        self.watches: dict[str, SignalWatch] = {}
+        self.prediction_signals: set[str] = set()
+        self.rows = Rows(History(limits.max_classes), History())
+        rule_windows = tuple(rule.window for rule in settings.retrain.rules)
+        self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
+        self.performance = self._performance(self.windows)
+        self.challenger_performance = self._performance(settings.windows)
+        self.slices: dict[str, Performance] = {}
+        self.slices_dropped = 0
+        self.rule_values: dict[str, float] = {}
+        self.episodes = Episodes(setup.stream, model_version, role, settings.labels)
+
+    def _performance(self, windows: tuple[Any, ...], custom: bool = True) -> Performance:
+        settings = self.setup.settings
+        return Performance(
+            self.setup.task,
+            settings.positive_label,
+            windows,
+            settings.custom_metrics if custom else (),
+            self.setup.limits.max_classes,
+        )
+
+    # -- signals -------------------------------------------------------------------------------------
+
+    def watch_predictions(
+        self, rows: Sequence[Prediction], columns: Any, pos: Sequence[int]
+    ) -> list[PosAlarm]:
+        """Fold predictions into the label-free signals. `columns` are the rows, transposed."""
+        alarms: list[PosAlarm] = []
+        self.predictions += len(rows)
+        for hit in self.features.observe(columns[3]):
+            alarms.append((pos[hit.index], _alarm(hit, _feature_category(hit.signal))))
+        scores = columns[5]
+        if scores.count(None) != len(scores):
+            self._watch("score", score_rule, scores, pos, "prediction", alarms)
+        signals = columns[9]
+        if signals.count(None) != len(signals):
+            names = {name for row in signals if row for name in row}
+            self.prediction_signals |= names
+            self._watch_custom(sorted(names), signals, pos, alarms)
+        return alarms
+
+    def watch_outcomes(
+        self, outcomes: Sequence[Outcome], outcome_pos: Sequence[int], rows: Labelled
+    ) -> list[PosAlarm]:
+        """Fold outcomes into the signals that need a label."""
+        alarms: list[PosAlarm] = []
+        if self.retired:
+            return alarms
+        pos, errors = rows.pos, rows.errors
+        plan = self.setup.settings.signals
+        if errors:
+            if self.setup.task == "classification":
+                self._observe("error", error_rule(plan), errors, pos, "concept", alarms)
+                if rows.scores.count(None) != len(rows.scores):
+                    losses = log_losses(rows.labels, rows.scores, self.setup.settings.positive_label)
+                    self._watch("log_loss", log_loss_rule, losses, pos, "concept", alarms)
+            else:
+                self._observe("error", regression_rule(plan), errors, pos, "concept", alarms)
+                squared = [e * e for e in errors]
+                rule = regression_rule(plan, "squared_error")
+                self._observe("squared_error", rule, squared, pos, "concept", alarms)
+            if rows.challenger_predictions is not None:
+                gaps = gaps_of(self.setup.task, rows)
+                self._watch("challenger_gap", challenger_gap_rule, gaps, pos, "concept", alarms)
+        signals = [o.prediction.signals for o in outcomes]
+        if signals.count(None) != len(signals):
+            names = {name for row in signals if row for name in row} - self.prediction_signals
+            self._watch_custom(sorted(names), signals, outcome_pos, alarms)
+        return alarms
+
+    def _watch_custom(
+        self, names: Sequence[str], rows: Sequence[Any], pos: Sequence[int], alarms: list[PosAlarm]
+    ) -> None:
+        for name in names:
+            column = [row.get(name) if row else None for row in rows]
+            key = f"custom/{name}"
+            if key in self.watches or len(self.watches) < 100:
+                self._watch(key, lambda plan, n=name: custom_rule(plan, n), column, pos, "prediction", alarms)
+
+    def _watch(
+        self,
+        name: str,
+        rule: Any,
+        column: Sequence[Any],
+        pos: Sequence[int],
+        category: Category,
+        alarms: list[PosAlarm],
+    ) -> None:
+        """Observe a column with gaps: what is no number is not of this signal."""
+        kinds = set(map(type, column))
+        if not kinds <= {float, int}:
+            kept = [
+                (v if type(v) is not dict else max(v.values(), default=0.0), at)
+                for v, at in zip(column, pos, strict=True)
+                if v is not None
+            ]
+            if not kept:
+                return
+            column, pos = zip(*kept, strict=True)
+        self._observe(name, rule(self.setup.settings.signals), column, pos, category, alarms)
+
+    def _observe(
+        self,
+        name: str,
+        rule: SignalRule,
+        column: Sequence[float],
+        pos: Sequence[int],
+        category: Category,
+        alarms: list[PosAlarm],
+    ) -> None:
+        watch = self.watches.get(name)
+        if watch is None:
+            watch = self.watches[name] = SignalWatch(rule)
+        for hit in watch.observe(column):
+            alarms.append((pos[hit.index], _alarm(hit, category)))
+
+    def change_task(self, setup: Setup) -> None:
+        """The task was decided otherwise: what was learned of outcomes begins anew."""
+        self.setup = setup
+        for name in ("error", "log_loss", "squared_error", "challenger_gap"):
+            self.watches.pop(name, None)
+        self.rows = Rows(History(setup.limits.max_classes), self.rows.predictions)
+        self.performance = self._performance(self.windows)
+        self.challenger_performance = self._performance(setup.settings.windows)
+        self.slices.clear()
+
+    # -- memory --------------------------------------------------------------------------------------
+
+    def absorb_predictions(self, offsets: Sequence[int], tss: Sequence[int]) -> None:
+        """Rows that are decided upon: the label-free history, by input offset."""
+        self.rows.predictions.extend(offsets, tss, [0.0] * len(offsets))
+
+    def absorb_outcomes(self, rows: Labelled, start: int, stop: int) -> None:
+        """Rows that are decided upon: history and metrics."""
+        if self.first_seq is None:
+            self.first_seq = rows.seqs[start]
+        cut = slice(start, stop)
+        classes = self.setup.task == "classification"
+        seqs, labels, label_tss = rows.seqs[cut], rows.labels[cut], rows.label_tss[cut]
+        predictions, weights = rows.predictions[cut], rows.weights[cut]
+        self.outcomes += stop - start
+        self.rows.outcomes.extend(seqs, rows.tss[cut], rows.errors[cut], labels if classes else None)
+        scores: Sequence[Any] | None = rows.scores[cut]
+        if scores is not None and scores.count(None) == len(scores):
+            scores = None
+        heavy = weights if weights.count(None) != len(weights) else None
+        self.performance.add(seqs, label_tss, labels, predictions, scores, heavy)
+        if rows.challenger_predictions is not None and rows.challenger_scores is not None:
+            self._add_challenger(rows, cut, heavy)
+        slices = rows.slices[cut]
+        if slices.count(None) != len(slices):
+            self._add_slices(slices, seqs, label_tss, labels, predictions, scores, heavy)
+
+    def _add_challenger(self, rows: Labelled, cut: slice, weights: Sequence[float | None] | None) -> None:
+        predictions = rows.challenger_predictions[cut]  # type: ignore[index]
+        scores: Sequence[Any] | None = rows.challenger_scores[cut]  # type: ignore[index]
+        columns = [rows.seqs[cut], rows.label_tss[cut], rows.labels[cut], predictions, scores]
+        if predictions.count(None):
+            kept = [row for row in zip(*columns, strict=True) if row[3] is not None]
+            if not kept:
+                return
+            columns = list(zip(*kept, strict=True))
+            weights = None
+        if columns[4].count(None):
+            columns[4] = None  # type: ignore[call-overload]
+        self.challenger_performance.add(*columns, weights)  # type: ignore[arg-type]
+
+    def _add_slices(
+        self,
+        slices: Sequence[dict[str, str] | None],
+        *columns: Any,
+    ) -> None:
+        groups: dict[str, list[int]] = {}
+        for index, parts in enumerate(slices):
+            for name, value in (parts or {}).items():
+                groups.setdefault(f"{name}={value}", []).append(index)
+        for key, members in groups.items():
+            performance = self.slices.get(key)
+            if performance is None:
+                if len(self.slices) >= self.setup.limits.max_slices:
+                    self.slices_dropped += len(members)
+                    continue
+                performance = self.slices[key] = self._performance((), custom=False)
+            performance.add(*(None if c is None else [c[i] for i in members] for c in columns))
+
+    def read_rules(self) -> None:
+        """Take the rules' metrics over their windows, as of the newest outcome absorbed."""
+        for rule in self.setup.settings.retrain.rules:
+            if self.performance.complete(rule.window):
+                value = self.performance.read(rule.window).get(rule.metric)
+                if value is not None:
+                    self.rule_values[rule.text] = value
+
+    def correct(self, correction: Correction) -> None:
+        """Put the metrics and the history right; detectors and challenger have learned once and for all."""
+        c, task = correction, self.setup.task
+        old = outcome_error(task, c.previous_label, c.prediction)
+        new = outcome_error(task, c.label, c.prediction)
+        if old is not None and new is not None:
+            self.performance.correct(c.seq, c.prediction, c.score, c.weight, c.previous_label, c.label)
+            self.rows.outcomes.correct(c.seq, old, new)
+
+    # -- state ---------------------------------------------------------------------------------------
+
+    def dump(self) -> dict[str, Any]:
+        """The ledger of this version and its models, as JSON-able values."""
+        return {
+            "version": self.model_version,
+            "role": self.role,
+            "first_seen": self.first_seen,
+            "first_seq": self.first_seq,
+            "flags": [self.deployed, self.retired],
+            "counts": [self.predictions, self.outcomes, self.slices_dropped],
+            "task": self.setup.task,
+            "features": self.features.dump(),
+            "watches": {name: watch.dump() for name, watch in self.watches.items()},
+            "prediction_signals": sorted(self.prediction_signals),
+            "outcome_history": self.rows.outcomes.dump(),
+            "prediction_history": self.rows.predictions.dump(),
+            "performance": self.performance.dump(),
+            "challenger_performance": self.challenger_performance.dump(),
+            "slices": {name: p.dump() for name, p in self.slices.items()},
+            "rule_values": self.rule_values,
+            "episodes": self.episodes.dump(),
+        }
+
+    @classmethod
+    def load(cls, state: dict[str, Any], setup: Setup) -> VersionMonitor:
+        """The version that `dump` was called on, under the same settings."""
+        settings, limits = setup.settings, setup.limits
+        self = cls(setup, state["version"], state["role"], state["first_seen"])
+        self.first_seq = state["first_seq"]
+        self.deployed, self.retired = state["flags"]
+        self.predictions, self.outcomes, self.slices_dropped = state["counts"]
+        self.features = FeatureWatch.load(
+            state["features"], settings.features, settings.signals, max_categories=limits.max_categories
+        )
+        self.watches = {
+            name: SignalWatch.load(watch, rule_of(name, setup)) for name, watch in state["watches"].items()
+        }
+        self.prediction_signals = set(state["prediction_signals"])
+        self.rows = Rows(History.load(state["outcome_history"]), History.load(state["prediction_history"]))
+        self.performance = self._load_performance(state["performance"], self.windows)
+        self.challenger_performance = self._load_performance(
+            state["challenger_performance"], settings.windows
+        )
+        self.slices = {
+            name: self._load_performance(p, (), custom=False) for name, p in state["slices"].items()
+        }
+        self.rule_values = dict(state["rule_values"])
+        self.episodes = Episodes.load(
+            state["episodes"], setup.stream, self.model_version, self.role, settings.labels
+        )
+        return self
+
+    def _load_performance(self, state: Any, windows: tuple[Any, ...], custom: bool = True) -> Performance:
+        settings = self.setup.settings
+        return Performance.load(
+            state,
+            self.setup.task,
+            settings.positive_label,
+            windows,
+            settings.custom_metrics if custom else (),
+            self.setup.limits.max_classes,
+        )
+
+
+def rule_of(name: str, setup: Setup) -> SignalRule:
+    """The rule of a signal by its name."""
+    plan = setup.settings.signals
+    if name.startswith("custom/"):
+        return custom_rule(plan, name.removeprefix("custom/"))
+    if name in ("error", "squared_error") and setup.task == "regression":
+        return regression_rule(plan, name)
+    rules = {
+        "error": error_rule,
+        "log_loss": log_loss_rule,
+        "challenger_gap": challenger_gap_rule,
+        "score": score_rule,
+    }
+    return rules[name](plan)
+
+
+def _feature_category(signal: str) -> Category:
+    return "data" if signal.startswith("feature/") else "quality"
+
+
+def _alarm(hit: SignalHit, category: Category) -> Alarm:
+    direction = 1 if hit.direction > 0 else -1 if hit.direction < 0 else 0
+    return Alarm(
+        hit.signal, hit.detector, category, direction, hit.before, hit.after, hit.since, hit.evidence
+    )
