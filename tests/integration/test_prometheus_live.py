@@ -1,0 +1,172 @@
+"""A real Prometheus scrapes a live HTTP server; every expression we ship is asked of it.
+
+No Grafana runs here: what it would ask for, variables filled in, is asked instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from driftbus.adapters.http import metric_table as t
+from driftbus.adapters.http.server import HttpServer
+from tests.integration.live_source import LiveSource
+from tests.integration.prometheus_server import RULES, Prometheus, prometheus
+
+DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/dashboards/driftbus.json"
+# What Grafana puts for its variables. The rate interval is four scrapes there (of 15 s), here too (of 1 s).
+FILLED = {"$__rate_interval": "4s", "$stream": ".*", "$metric": "error", "$window": "1000"}
+# Streams that would break a careless writer. NUL ends a label in Prometheus's own reader.
+HOSTILE = ['quo"te', "back\\slash", "new\nline", "nul\0", "cr\r", "brace}{", "漢字", "{{x}}", "50 %"]
+
+
+@pytest.fixture(scope="module")
+def source() -> LiveSource:
+    """Give another `Source` here (a running worker's), and everything below is asked of that."""
+    return LiveSource(
+        int(time.time() * 1000), ["fraud", "churn", "credit-limit", "house-prices", "control", *HOSTILE]
+    )
+
+
+@pytest.fixture(scope="module")
+def live(source: LiveSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with HttpServer(source, "127.0.0.1", 0) as server:
+        host, port = server.address
+        with prometheus(tmp_path_factory.mktemp("prometheus"), [f"{host}:{port}"]) as running:
+            # Enough scrapes for a rate over four of them, and for rules that use recorded series.
+            running.wait_for('count_over_time(up{job="driftbus"}[1m]) >= 8 and up == 1')
+            running.wait_for("count(ALERTS)")
+            yield running
+
+
+def dashboard() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return loaded
+
+
+def filled(expr: str) -> str:
+    for name, value in FILLED.items():
+        expr = expr.replace(name, value)
+    assert "$" not in expr, f"a variable nobody fills in: {expr}"
+    return expr
+
+
+def panel_exprs() -> list[tuple[str, str]]:
+    return [
+        (f"{panel['title']} {target['refId']}", target["expr"])
+        for panel in dashboard()["panels"]
+        for target in panel.get("targets", [])
+    ]
+
+
+def rules() -> list[dict[str, str]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def all_exprs() -> list[tuple[str, str]]:
+    annotations = [(a["name"], a["expr"]) for a in dashboard()["annotations"]["list"]]
+    ruled = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
+    return panel_exprs() + annotations + ruled
+
+
+def assert_data(live: Prometheus, what: str, expr: str) -> None:
+    found = live.query(expr)
+    assert found, f"{what}: no data from {expr}"
+    values = [sample["value"][1] for sample in found]
+    assert "NaN" not in values, f"{what}: NaN from {expr}"
+
+
+@pytest.mark.parametrize(("title", "expr"), panel_exprs(), ids=lambda v: v[:40])
+def test_every_panel_has_data(live: Prometheus, title: str, expr: str) -> None:
+    assert_data(live, title, filled(expr))
+
+
+def test_the_annotation_names_moments_in_milliseconds(live: Prometheus, source: LiveSource) -> None:
+    for annotation in dashboard()["annotations"]["list"]:
+        assert_data(live, annotation["name"], filled(annotation["expr"]))
+        assert annotation["useValueForTime"] is True
+    found = {s["metric"]["stream"]: float(s["value"][1]) for s in live.query(filled(annotation["expr"]))}
+    fraud = source.stream("fraud")
+    assert fraud is not None
+    assert found["fraud"] == pytest.approx(fraud.view.last_drift_ms)
+
+
+def test_every_variable_has_values(live: Prometheus) -> None:
+    for one in dashboard()["templating"]["list"]:
+        if one["type"] == "datasource":
+            continue
+        name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", one["definition"]).groups()  # type: ignore[union-attr]
+        values = live.get(f"label/{label}/values", **{"match[]": name})
+        assert values, one["name"]
+        if not one["includeAll"]:
+            assert one["current"]["value"] in values
+
+
+def test_every_rule_runs_and_every_recording_has_data(live: Prometheus) -> None:
+    running = [rule for group in live.get("rules")["groups"] for rule in group["rules"]]
+    assert len(running) == len(rules())
+    for rule in running:
+        assert rule["health"] == "ok", f"{rule['name']}: {rule.get('lastError')}"
+    for rule in rules():
+        if "record" in rule:
+            assert_data(live, rule["record"], rule["record"])
+        else:
+            # An alert is silent as a rule: what it compares must be there all the same.
+            for side in re.split(r"\band\b", rule["expr"]):
+                compared = re.sub(r"(==|<|>)\s*[\d.]+\s*$", "", side.strip())
+                assert compared != side.strip(), f"{rule['alert']} compares with no number"
+                assert_data(live, rule["alert"], compared.strip())
+
+
+def test_the_alert_for_an_open_episode_fires(live: Prometheus) -> None:
+    found = live.wait_for('ALERTS{alertname="DriftbusConceptDrift",alertstate="firing"}')
+    assert {sample["metric"]["stream"] for sample in found} == {"churn"}
+
+
+def test_no_expression_names_a_metric_that_does_not_exist() -> None:
+    known = {name for metric in t.ALL_METRICS for name in metric.sample_names}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for what, expr in all_exprs():
+        for name in re.findall(r"[a-z_:0-9]*driftbus_[a-z_:0-9]+", expr):
+            assert name in known | recorded, f"{what} names {name}"
+
+
+def test_every_metric_is_used_or_left_out_on_purpose() -> None:
+    used = {name for _, expr in all_exprs() for name in re.findall(r"driftbus_[a-z_0-9]+", expr)}
+    unused = {m.name for m in t.ALL_METRICS if not used & set(m.sample_names)}
+    assert (
+        unused
+        == {
+            "driftbus_connected",  # `ready` includes it; it is there to tell the two apart by hand
+            "driftbus_exported_streams",  # named in a runbook, beside `streams`
+            "driftbus_export_duration_seconds",  # scrape_duration_seconds, Prometheus's own, is near
+        }
+    )
+
+
+def test_everything_written_arrives_under_its_name(live: Prometheus, source: LiveSource) -> None:
+    names = set(live.get("label/__name__/values"))
+    for metric in t.ALL_METRICS:
+        assert set(metric.sample_names) <= names, metric.name
+    shown = {sample["metric"]["stream"] for sample in live.query("driftbus_outcomes_total")}
+    assert len(shown) == len(source.names)
+    assert {name for name in source.names if name.isprintable()} <= shown
+    assert "new\nline" in shown
+
+
+def test_a_revoked_stream_vanishes_with_the_next_scrape(live: Prometheus, source: LiveSource) -> None:
+    live.wait_for('driftbus_outcomes_total{stream="control"}')
+    whole = source.streams
+    source.streams = lambda: [view for view in whole() if view.stream != "control"]  # type: ignore[method-assign]
+    try:
+        # Prometheus marks a series that is missing from a scrape as stale: it does not linger for minutes.
+        live.wait_for('absent(driftbus_outcomes_total{stream="control"})', within_s=20)
+    finally:
+        source.streams = whole  # type: ignore[method-assign]
