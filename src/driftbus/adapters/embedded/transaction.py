@@ -136,7 +136,7 @@ class EmbeddedTransaction:
         )
 
     def flush(self) -> list[int]:
-        """Offsets of all records produced with `want_offset` since `begin`, in that order.
+        """Offsets of the records produced with `want_offset` since the last flush, in that order.
 
         Where there are new ones, this reserves offsets in their partitions: until commit or abort, readers of
         those partitions wait before them. See `log` for what that means when this process dies.
@@ -156,7 +156,9 @@ class EmbeddedTransaction:
             except BusError as error:
                 self._fail(str(error), error)
             self._reserved = True
-        return [self._pending[pid].offsets[i] for pid, i in self._wanted]
+        offsets = [self._pending[pid].offsets[i] for pid, i in self._wanted]
+        self._wanted.clear()
+        return offsets
 
     def send_offsets(self, consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
         """Raises `Fenced` when the consumer does not hold the partitions any more."""
@@ -190,8 +192,9 @@ class EmbeddedTransaction:
         self._state = _State.READY
 
     def abort(self) -> None:
-        """Forget everything. Reserved offsets stay unused: a gap."""
-        self._require(_State.OPEN)
+        """Forget everything; reserved offsets stay unused: a gap. Nothing to do where nothing is open."""
+        if self._state is not _State.OPEN:
+            return
         if self._reserved:
             try:
                 with self._handle.write() as connection:
@@ -222,7 +225,7 @@ class EmbeddedTransaction:
         if self._state is _State.FENCED:
             raise Fenced(f"transactional id {self._id!r}: an earlier failure ended this producer")
         if self._state is not state:
-            raise BusError(f"transactional id {self._id!r} is {self._state.value}, not {state.value}")
+            raise Fenced(f"transactional id {self._id!r} is {self._state.value}, not {state.value}")
 
     def _check_epoch(self, current: int) -> None:
         if current != self._epoch:
