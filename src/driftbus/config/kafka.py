@@ -1,14 +1,15 @@
-"""The `kafka:` section: librdkafka's properties as they stand, secrets kept out of every dump."""
+"""The `kafka:` section: librdkafka's properties as they stand, secrets kept out of every dump.
+
+Which names librdkafka knows is asked of itself, when the Kafka adapter opens.
+"""
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from driftbus.config.librdkafka import PROPERTIES
 from driftbus.config.values import checked_text, refuse, refuse_all, text_of
 
 HIDDEN = "(hidden)"
@@ -30,9 +31,6 @@ _OURS = {
     "auto.offset.reset": "a new group begins at the beginning of its topics, a known one where it stopped",
     "partitioner": "`partitioner` outside of `kafka:` sets it",
 }
-# A spelling this close to a known property is taken for a mistake; anything else unknown goes to librdkafka,
-# which may be newer than the list and says no itself. Of librdkafka's own pairs of properties few are closer.
-_MISTAKE_RATIO = 0.9
 
 
 def is_secret(name: str) -> bool:
@@ -72,10 +70,6 @@ def checked_properties(value: Any) -> KafkaProperties:
 def _checked(name: str, value: object) -> str:
     if name in _OURS:
         raise refuse(name, f"properties that driftbus does not set itself ({_OURS[name]})")
-    if name not in PROPERTIES:
-        close = difflib.get_close_matches(name, PROPERTIES, n=1, cutoff=_MISTAKE_RATIO)
-        if close:
-            raise refuse(name, "librdkafka's properties", close[0])
     text = text_of(value)
     if text is None:
         example = "text, a number, true or false"

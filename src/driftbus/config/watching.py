@@ -62,8 +62,8 @@ def _named(value: object, allowed: str) -> list[tuple[str, dict[str, Any]]]:
         return [(value, {})]
     if isinstance(value, dict) and value:
         return [(name, _parameters(name, given)) for name, given in value.items()]
-    if isinstance(value, list) and value:
-        return [pair for each in value if not isinstance(each, list) for pair in _named(each, allowed)]
+    if isinstance(value, list) and value and not any(isinstance(each, list) for each in value):
+        return [pair for each in value for pair in _named(each, allowed)]
     raise refuse(value, allowed)
 
 
@@ -85,8 +85,6 @@ def parse_detectors(value: object) -> tuple[DetectorSpec, ...] | None:
             registry.make(spec)
         except ValueError as error:
             raise refuse(dict(spec.params), str(error), at=f".{spec.name}") from None
-    if not specs:
-        raise refuse(value, _FORMS)
     return tuple(specs)
 
 

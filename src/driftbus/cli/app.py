@@ -1,0 +1,114 @@
+"""The command line: `driftbus COMMAND`. One file a command; here they are found and their errors reported.
+
+Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from driftbus.cli.options import CONFIG_HELP, Invocation
+from driftbus.errors import ConfigError, DriftbusError
+
+# Modules of commands are imported when they are asked for, and import what is heavy when they run, so
+# that `--help` answers at once. A name reserved by the contract for later is not a command yet.
+COMMANDS = {
+    "demo": "driftbus.cli.demo:demo",
+    "worker": "driftbus.cli.worker:worker",
+    "replay": "driftbus.cli.replay:replay",
+    "check": "driftbus.cli.check:check",
+    "topics": "driftbus.cli.topics:topics",
+    "retrain": "driftbus.cli.retrain:retrain",
+    "schemas": "driftbus.cli.schemas:schemas",
+}
+
+_HELP = """Watches machine-learning models in production: predictions and labels in, retrain requests out.
+
+\b
+Examples:
+  driftbus demo                     the whole loop here, no server needed
+  driftbus replay events.jsonl      what would have been found in old events
+  driftbus replay data.csv --label y --prediction p
+  driftbus topics create --config prod.yaml
+  driftbus check --config prod.yaml
+  driftbus worker --config prod.yaml
+  driftbus retrain fraud --reason "new chargeback rules"
+"""
+
+
+class _Commands(TyperGroup):
+    """The commands by name, each imported on first use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        target = getattr(importlib.import_module(module), name)
+        if not isinstance(target, typer.Typer):
+            function, target = target, typer.Typer(add_completion=False)
+            target.command(cmd_name)(function)
+        command = typer.main.get_command(target)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"driftbus {version('driftbus')}")
+        raise typer.Exit
+
+
+def _root(
+    ctx: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    ctx.obj = Invocation(config)
+
+
+def app() -> typer.Typer:
+    """The whole command line, for `main` and for tests."""
+    root = typer.Typer(
+        cls=_Commands,
+        name="driftbus",
+        help=_HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    root.callback(help=_HELP)(_root)
+    return root
+
+
+def main() -> None:
+    """Run, and turn what went wrong into a message on stderr and an exit code."""
+    try:
+        app()()
+    except ConfigError as error:
+        for each in (error, *error.others):
+            print(f"driftbus: {each}", file=sys.stderr)
+        sys.exit(2)
+    except DriftbusError as error:
+        print(f"driftbus: {error}", file=sys.stderr)
+        sys.exit(1)
