@@ -98,10 +98,14 @@ class Categories:
         return self._turns >= REFERENCE_TURNS
 
     def take(self, values: Sequence[Category]) -> None:
-        """Values of one bin; texts at most `LONGEST` long, numbers finite."""
+        """Texts, booleans and finite numbers of one bin."""
         counts = self._counts
         for value in values:
-            counts[value] = counts.get(value, 0) + 1
+            if value in counts:
+                counts[value] += 1
+            else:
+                kept = value[:LONGEST] if isinstance(value, str) else value
+                counts[kept] = counts.get(kept, 0) + 1
 
     def close(self, index: int, hits: list[SignalHit]) -> tuple[int, int]:
         """End of a turn; `index` is the row that completed it. How many values were of unseen categories,

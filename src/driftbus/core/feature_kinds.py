@@ -6,10 +6,10 @@ Both kinds answer the same calls: `take` a bin (None = missing), `close` a turn 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import fsum
+from math import fsum, inf
 from typing import Any
 
-from driftbus.core.categories import LONGEST, Categories
+from driftbus.core.categories import Categories
 from driftbus.core.levels import Level
 from driftbus.core.probes import SignalHit
 from driftbus.core.scaling import BIN
@@ -17,10 +17,17 @@ from driftbus.core.settings import SignalPlan
 from driftbus.core.shares import TURN, Share
 from driftbus.core.views import FeatureView
 
-_CONTAINERS = (list, dict)
+CONTAINERS = (list, dict)
+NUMBERS = frozenset({int, float, bool})
 # What a category may be of without a closer look at each value.
 _TEXT = frozenset({str})
 _TEXT_OR_MISSING = frozenset({str, type(None)})
+
+
+def is_scalar(value: Any) -> bool:
+    """Text, a finite number, true or false: what can be watched."""
+    kind = type(value)
+    return kind is str or (kind in NUMBERS and value - value == 0)
 
 
 class Feature:
@@ -114,33 +121,33 @@ class Number(Feature):
                     self._level.push(mean, values, index, hits)
                     return
         except TypeError:
-            pass
-        self._take_odd(values, index, hits)
+            values = [value for value in values if value is not None]
+        self._take_some(values, index, hits)
 
-    def _take_odd(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
-        numbers: list[float] = []
-        missing = 0
-        for value in values:
-            if isinstance(value, int | float) and value - value == 0:
-                numbers.append(value)
-                continue
-            missing += 1
-            if isinstance(value, _CONTAINERS):
-                self.unwatched += 1
-            elif value is not None:
-                self.rejected += 1
+    def _take_some(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
+        """One bin without its nulls, which may be anything else."""
+        scale = self._scale
+        numbers = values
+        low, high = scale.range_low, scale.range_high
+        try:
+            plain = scale.live and low <= min(values) and max(values) <= high and fsum(values) < inf
+        except (TypeError, ValueError):  # something else than numbers; nothing left
+            plain = False
+        if not plain:
+            numbers = [value for value in values if type(value) in NUMBERS and value - value == 0]
+            containers = sum([isinstance(value, CONTAINERS) for value in values])
+            self.unwatched += containers
+            self.rejected += len(values) - len(numbers) - containers
+            if scale.live:
+                outside = sum([not low <= x <= high for x in numbers])
+                if outside:
+                    self._count("range", outside)
+        missing = BIN - len(numbers)
         if missing and not self.fresh:
             self._count("missing", missing)
         self.fresh = False
-        if not numbers:
-            return
-        scale = self._scale
-        if scale.live:
-            low, high = scale.range_low, scale.range_high
-            outside = sum([not low <= x <= high for x in numbers])
-            if outside:
-                self._count("range", outside)
-        self._level.take(numbers, index, hits)
+        if numbers:
+            self._level.take(numbers, index, hits)
 
     def close(self, turn: int, index: int, hits: list[SignalHit]) -> None:
         """The end of turn number `turn`."""
@@ -181,27 +188,20 @@ class Category(Feature):
         self._categories = Categories(f"feature/{name}", plan.features, limit, inner)
 
     def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
-        """One bin; the plain case is all texts."""
+        """One bin; in the plain case all are texts."""
         types = set(map(type, values))
-        if types == _TEXT and max(map(len, values)) <= LONGEST:
-            self.fresh = False
-            self._categories.take(values)
-            return
-        kept: list[Any] = []
-        missing = 0
-        for value in values:
-            if isinstance(value, str):
-                kept.append(value[:LONGEST])
-            elif isinstance(value, int | float) and value - value == 0:
-                kept.append(value)
-            else:
-                missing += 1
-                if isinstance(value, _CONTAINERS):
-                    self.unwatched += 1
-                elif value is not None:
-                    self.rejected += 1
-        if missing and not self.fresh:
-            self._count("missing", missing)
+        kept = values
+        if types != _TEXT:
+            given = [value for value in values if value is not None]
+            kept = given
+            if not types <= _TEXT_OR_MISSING:
+                kept = [value for value in given if is_scalar(value)]
+                containers = sum([isinstance(value, CONTAINERS) for value in given])
+                self.unwatched += containers
+                self.rejected += len(given) - containers - len(kept)
+            missing = BIN - len(kept)
+            if missing and not self.fresh:
+                self._count("missing", missing)
         self.fresh = False
         self._categories.take(kept)
 

@@ -23,7 +23,7 @@ from itertools import chain
 from typing import Any
 
 from driftbus.core.categories import LONGEST
-from driftbus.core.feature_kinds import Category, Feature, Number
+from driftbus.core.feature_kinds import CONTAINERS, Category, Feature, Number, is_scalar
 from driftbus.core.records import Features
 from driftbus.core.scaling import BIN
 from driftbus.core.settings import FeaturePolicy, SignalPlan
@@ -143,7 +143,7 @@ class FeatureWatch:
         width = layout.width
         if layout.strays:
             strays = [value for place in layout.strays for value in values[place::width]]
-            if len(self._features) < self.policy.max and any(map(_is_scalar, strays)):
+            if len(self._features) < self.policy.max and any(map(is_scalar, strays)):
                 return False
             self._count_strays(strays)
         for place, feature in layout.watched:
@@ -158,7 +158,7 @@ class FeatureWatch:
                 if (
                     name not in features
                     and len(features) < self.policy.max
-                    and _is_scalar(value)
+                    and is_scalar(value)
                     and not ignored.match(name)
                 ):
                     features[name] = self._meet(name, value)
@@ -184,11 +184,11 @@ class FeatureWatch:
     def _count_strays(self, values: list[Any]) -> None:
         """Values that belong to no feature: arrays and objects, not finite, or beyond the bound."""
         for value in values:
-            if isinstance(value, list | dict):
+            if isinstance(value, CONTAINERS):
                 self._stray_unwatched += 1
             elif value is None:
                 continue
-            elif _is_scalar(value):
+            elif is_scalar(value):
                 self.dropped += 1
             else:
                 self._stray_rejected += 1
@@ -233,18 +233,13 @@ class FeatureWatch:
         return watch
 
 
-def _is_scalar(value: Any) -> bool:
-    """Text, or a finite number, or a boolean."""
-    return isinstance(value, str) or (isinstance(value, int | float) and value - value == 0)
-
-
 def _packed(value: Any) -> Any:
     """A held value for the state: what is not watched by value loses its content."""
     if isinstance(value, str):
         return value[: LONGEST + 1]
-    if isinstance(value, list | dict):
+    if isinstance(value, CONTAINERS):
         return type(value)()
-    return value if value is None or _is_scalar(value) else _NOT_FINITE
+    return value if value is None or is_scalar(value) else _NOT_FINITE
 
 
 def _unpacked(value: Any) -> Any:

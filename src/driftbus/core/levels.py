@@ -9,19 +9,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from driftbus.core.detectors.base import Hit
 from driftbus.core.probes import Side, SignalHit, probes
 from driftbus.core.scaling import BIN, MEAN_BINS, LevelScale
 from driftbus.core.settings import Detectors, DetectorSpec
 
 # What watches means of 16 under `auto`: a two-sided cumulative sum, in eighths of the means' standard
-# deviation (`HALF_WIDTH`): tolerance .75, threshold 15. MEASURED
+# deviation (`HALF_WIDTH`): tolerance 1, threshold 13. MEASURED
 LEVEL_DETECTORS = (
     DetectorSpec(
-        "page_hinkley", {"mode": "both", "delta": 0.09375, "threshold": 1.875, "min_instances": MEAN_BINS}
+        "page_hinkley", {"mode": "both", "delta": 0.09375, "threshold": 2.1, "min_instances": MEAN_BINS}
     ),
 )
 # A change of a level under a quarter of the reference's standard deviation is not worth an alarm.
 MATERIAL = 0.25
+# Levels at most so far from the middle of [0, 1] were hardly cut off by its ends: three of the means'
+# standard deviations of four.
+ON_THE_MAP = 0.375
 # Recent and reference level are called different from half a standard deviation on.
 MOVED = 0.5
 
@@ -69,18 +73,30 @@ class Level:
         """One bin of a live level, its mean already taken."""
         scale = self.scale
         y = scale.scale(mean)
+        scale.follow(mean, y, values)
         if self._single:
             self._push_single(values, index, hits)
             return
         for probe in self._probes:
             hit = probe.update(y)
             if hit is not None:
-                before, after = scale.unscale(hit.before), scale.unscale(hit.after)
+                before, after = self._levels_of(hit, probe.anchor)
                 found = probe.judge(
                     hit, index, before, after, least=MATERIAL * scale.spread, rows_per_value=BIN
                 )
                 if found is not None:
                     hits.append(self._shown(found))
+
+    def _levels_of(self, hit: Hit, anchor: float | None) -> tuple[float, float]:
+        """Levels before and after a hit. The detector's own, unless they lie at the end of the map: then
+        what was last reported, and the recent level."""
+        scale = self.scale
+        before, after = scale.unscale(hit.before), scale.unscale(hit.after)
+        if abs(hit.before - 0.5) > ON_THE_MAP and anchor is not None:
+            before = anchor
+        if abs(hit.after - 0.5) > ON_THE_MAP:
+            after = scale.level_since(hit.since, before) if hit.since else scale.recent
+        return before, after
 
     def _push_single(self, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
         scale = self.scale

@@ -67,6 +67,10 @@ def _short(x: float) -> float:
     return float(f"{x:.6g}")
 
 
+def _within_huge(x: float) -> float:
+    return float(min(max(x, -HUGE), HUGE))
+
+
 def _quantile(ordered: Sequence[float], share: float) -> float:
     """Linear interpolation between order statistics."""
     place = share * (len(ordered) - 1)
@@ -115,7 +119,7 @@ class LevelScale:
             self.range_low = max(min(self.range_low, *values), -HUGE)
             self.range_high = min(max(self.range_high, *values), HUGE)
         if self._sample is not None:
-            self._sample += [float(values[place]) for place in SAMPLED if place < len(values)]
+            self._sample += [_within_huge(values[place]) for place in SAMPLED if place < len(values)]
             if len(self._sample) >= len(SAMPLED) * SAMPLE_BINS:
                 self._bounds = _fences(self._sample)
                 self._sample = [min(max(x, self._bounds[0]), self._bounds[1]) for x in self._sample]
@@ -146,14 +150,30 @@ class LevelScale:
         return [self.scale(mean) for mean in means]
 
     def scale(self, mean: float) -> float:
-        """A mean in the signal's unit → [0, 1]; also moves the recent level."""
-        self.recent += (mean - self.recent) * RECENT
+        """A clipped mean in the signal's unit → [0, 1]."""
         y = 0.5 + (mean - self.center) * self.slope
         return 0.0 if y < 0.0 else 1.0 if y > 1.0 else y
 
     def unscale(self, y: float) -> float:
         """A level in [0, 1] → the signal's unit."""
         return self.center + (y - 0.5) / self.slope
+
+    def follow(self, mean: float, y: float, values: Sequence[float]) -> None:
+        """Move the recent level by one bin: its clipped mean, what that is in [0, 1], its values.
+
+        A bin off the map with most of its values outside the clipping bounds is no matter of outliers (euros
+        have become cents): then the values' own mean tells where the level is.
+        """
+        if y <= 0.0 or y >= 1.0:
+            middle = sorted(values)[len(values) // 2]
+            if not self.low <= middle <= self.high:
+                mean = fsum([_within_huge(x) for x in values]) / len(values)
+        self.recent += (mean - self.recent) * RECENT
+
+    def level_since(self, bins: int, before: float) -> float:
+        """The level since `bins` bins ago, from the recent level and the one `before`: what is left of the
+        latter after that many bins is known."""
+        return before + (self.recent - before) / (1.0 - (1.0 - RECENT) ** bins)
 
     def scale_value(self, x: float) -> float:
         """One value → [0, 1] over the clipping bounds, for detectors that want single values."""
@@ -200,7 +220,7 @@ class LevelScale:
 def _fences(sample: Sequence[float]) -> tuple[float, float]:
     """Clipping bounds: fences around the quartiles; the sample's ends where the quartiles coincide (mostly
     one value); none where the sample is one value."""
-    ordered = sorted(min(max(x, -HUGE), HUGE) for x in sample)
+    ordered = sorted(sample)
     first, third = _quantile(ordered, 0.25), _quantile(ordered, 0.75)
     if third > first:
         reach = FENCE * (third - first)
