@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 from driftbus.adapters.embedded.bus import EmbeddedBus
 from driftbus.client import Emitter
-from driftbus.client.encoding import MAX_EVENT_BYTES
-from driftbus.core.codec import decode_label, decode_prediction
+from driftbus.core.codec import decode
 from driftbus.ports import TopicSpec
 
 NOW = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -185,8 +184,8 @@ def test_the_workers_codec_reads_back_what_was_said(
         emitter.label(name, name, said, ts=NOW)
     (prediction,) = bus.read_from("driftbus.predictions", 0, starts[0])
     (label,) = bus.read_from("driftbus.labels", 0, starts[1])
-    read = decode_prediction(prediction.key, prediction.value, (), 0, MAX_EVENT_BYTES)
-    truth = decode_label(label.key, label.value, (), 0, MAX_EVENT_BYTES)
+    read = decode("predictions", prediction.key, prediction.value, (), 0)
+    truth = decode("labels", label.key, label.value, (), 0)
     assert (read.stream, read.prediction_id, read.prediction, read.ts) == (name, name, said, NOW)
     assert (truth.stream, truth.prediction_id, truth.label, truth.ts) == (name, name, said, NOW)
     assert type(read.prediction) is type(said)

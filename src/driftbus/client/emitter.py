@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from driftbus.adapters.partitioner import Partitioner
 from driftbus.client.encoding import encode, event_time, identifier, spoken
 from driftbus.client.losses import Losses
 from driftbus.client.opening import Address
@@ -32,8 +33,10 @@ class Emitter:
     """Sends predictions and labels; see CONTRACT.md section 6.
 
     `kafka` holds librdkafka's properties, `embedded` a folder: exactly one of them (else `TypeError`).
-    `topic_prefix` and `topics` as in the configuration. The bus is opened with the first event, in the
-    background; while it cannot be reached, events wait in memory up to `max_queued_events`.
+    `topic_prefix`, `topics`, `partitioner` as in the configuration.
+
+    The bus is opened with the first event, in the background; while it cannot be reached, events wait in
+    memory up to `max_queued_events`.
 
     Thread-safe, and safe to create before a fork: each child opens a connection of its own.
     """
@@ -45,9 +48,10 @@ class Emitter:
         embedded: str | Path | None = None,
         topic_prefix: str = "driftbus.",
         topics: Mapping[str, str] | None = None,
+        partitioner: Partitioner = "murmur2_random",
         max_queued_events: int = MAX_QUEUED_EVENTS,
     ) -> None:
-        address = Address(kafka, embedded, topic_prefix, topics or {})
+        address = Address(kafka, embedded, topic_prefix, topics or {}, partitioner)
         self._predictions = address.topic("predictions")
         self._labels = address.topic("labels")
         self._model_events = address.topic("model-events")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from driftbus.adapters.partitioner import Partitioner
 from driftbus.ports import Bus
 
 
@@ -14,7 +15,8 @@ from driftbus.ports import Bus
 class Address:
     """Where the bus is: `kafka` (librdkafka's properties) or `embedded` (a folder), exactly one of them.
 
-    `prefix` and `names` are the configuration's `topic_prefix` and `topics` (keys in snake_case).
+    `prefix` and `names` are the configuration's `topic_prefix` and `topics` (keys in snake_case),
+    `partitioner` its `partitioner`.
     Raises `TypeError` at once when neither or both are given: a mistake in the program, not an event.
     """
 
@@ -22,6 +24,7 @@ class Address:
     embedded: str | Path | None
     prefix: str = "driftbus."
     names: Mapping[str, str] = field(default_factory=dict)
+    partitioner: Partitioner = "murmur2_random"
 
     def __post_init__(self) -> None:
         if (self.kafka is None) == (self.embedded is None):
@@ -32,11 +35,11 @@ class Address:
         if self.kafka is not None:
             from driftbus.adapters.kafka.bus import KafkaBus
 
-            return KafkaBus(self.kafka)
+            return KafkaBus(self.kafka, partitioner=self.partitioner)
         from driftbus.adapters.embedded.bus import EmbeddedBus
 
         assert self.embedded is not None  # noqa: S101 - said in __post_init__, for the type checker
-        return EmbeddedBus(Path(self.embedded))
+        return EmbeddedBus(Path(self.embedded), partitioner=self.partitioner)
 
     def topic(self, short_name: str) -> str:
         """The name on the bus of one of the contract's topics, e.g. `retrain-requests`."""

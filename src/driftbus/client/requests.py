@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from driftbus.adapters.partitioner import Partitioner
 from driftbus.client.encoding import encode, event_time
 from driftbus.client.losses import log
 from driftbus.client.opening import Address
@@ -44,7 +45,8 @@ _END = None
 class RetrainRequests:
     """Iterates over `Request`s of the group's partitions; see CONTRACT.md section 6.
 
-    `kafka` holds librdkafka's properties, `embedded` a folder: exactly one of them (else `TypeError`).
+    `kafka` holds librdkafka's properties, `embedded` a folder: exactly one of them (else `TypeError`);
+    `topic_prefix`, `topics`, `partitioner` as in the configuration.
     `timeout_s`: the iteration ends when no request came for so long (None: never). `proposed`: also give
     requests that still wait for an approval (status `proposed`); by default they are passed over.
 
@@ -60,10 +62,11 @@ class RetrainRequests:
         group: str = "trainer",
         topic_prefix: str = "driftbus.",
         topics: Mapping[str, str] | None = None,
+        partitioner: Partitioner = "murmur2_random",
         timeout_s: float | None = None,
         proposed: bool = False,
     ) -> None:
-        self._address = Address(kafka, embedded, topic_prefix, topics or {})
+        self._address = Address(kafka, embedded, topic_prefix, topics or {}, partitioner)
         self._group = group
         self._timeout_s = timeout_s
         self._proposed = proposed
