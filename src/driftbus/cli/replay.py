@@ -95,9 +95,9 @@ def _columns(
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on stderr where that is a terminal, else nothing."""
+    """A bar on stderr where that is a terminal; what was decided so far goes out each time, to be seen."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda done, total: sys.stdout.buffer.flush()
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
@@ -107,7 +107,12 @@ def _progress() -> Iterator[Progress]:
         BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
     ) as bar:
         task = bar.add_task("replay", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(done: int, total: int) -> None:
+            sys.stdout.buffer.flush()
+            bar.update(task, completed=done, total=total)
+
+        yield show
 
 
 def _show(summary: Summary) -> None:
@@ -120,6 +125,9 @@ def _show(summary: Summary) -> None:
         )
     if not summary.streams:
         typer.echo("no events", err=True)
+    if summary.dead_letters:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.dead_letters.items()))
+        typer.echo(f"a worker would dead-letter {sum(summary.dead_letters.values())}: {reasons}", err=True)
     if summary.bad_lines:
         for bad in summary.first_bad[:BAD_LINES_SHOWN]:
             typer.echo(f"{bad.file}:{bad.line}: {bad.reason}", err=True)

@@ -38,7 +38,7 @@ def retrain(
     """Ask for a retrain by hand: past cooldown and minimum rows, unless a request is in flight."""
     import orjson
 
-    from driftbus.core.codec import decode_model_event
+    from driftbus.core.codec import decode
     from driftbus.errors import InvalidRecord
     from driftbus.wiring import open_bus
 
@@ -53,7 +53,7 @@ def retrain(
     }
     try:
         value = orjson.dumps(event)
-        decode_model_event(None, value, (), now_ms, chosen.limits.max_record_bytes)
+        decode("model-events", None, value, (), now_ms, chosen.limits.max_record_bytes)
     except (InvalidRecord, TypeError) as error:
         raise typer.BadParameter(str(error)) from None
 

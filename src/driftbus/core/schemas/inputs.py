@@ -17,6 +17,8 @@ from driftbus.core.schemas.fields import (
     Signals,
     Slices,
     Time,
+    Version,
+    Weight,
 )
 
 
@@ -60,13 +62,13 @@ class Prediction(Event):
     """What it said: a number, a text or a boolean; an array or object is carried."""
     score: Finite | dict[str, Finite] | None = None
     """The probability of the positive class, or of each class."""
-    model_version: Name | None = None
+    model_version: Version | None = None
     """The version that made the prediction; each has its own reference."""
     slices: Slices | None = None
     """Named parts of the stream, watched beside the whole."""
     signals: Signals | None = None
     """Numbers of one's own, each watched: for models that are neither classifiers nor regressors."""
-    weight: Finite | None = None
+    weight: Weight | None = None
     """How much the outcome counts in metrics."""
     role: Literal["production", "canary", "shadow"] | None = "production"
     """Only production asks for retrains."""

@@ -21,6 +21,8 @@ from driftbus.core.schemas.fields import (
     Share,
     Signals,
     Slices,
+    Version,
+    Weight,
     Written,
     open_enum,
 )
@@ -77,7 +79,7 @@ class Outcome(Event):
     """The first label; a later, different one is published as a correction."""
     error: Annotated[Finite, Field(ge=0)] | None
     """0 or 1; for regression |label − prediction|; null where neither is defined."""
-    model_version: Name | None
+    model_version: Version | None
     """The version that made the prediction."""
     role: open_enum(Literal["production", "canary", "shadow"])  # type: ignore[valid-type]
     """Of that version."""
@@ -85,7 +87,7 @@ class Outcome(Event):
     """As they came."""
     signals: Signals | None
     """The prediction's and the label's."""
-    weight: Finite | None
+    weight: Weight | None
     """As it came."""
 
 
@@ -179,7 +181,7 @@ class DriftData(Event):
     """How many of the stream's outcomes had been folded at that moment."""
     predictions_seen: Count
     """How many of the stream's predictions had been folded at that moment."""
-    model_version: Name | None
+    model_version: Version | None
     muted: bool
     labels: Labels
     """The stream's, from the configuration."""
@@ -231,7 +233,7 @@ class RequestData(Event):
     request_id: str
     """The same for all attempts."""
     stream: Name
-    model_version: Name | None
+    model_version: Version | None
     """The version in production."""
     status: open_enum(Literal["requested", "proposed"])  # type: ignore[valid-type]
     reason: open_enum(Literal["drift", "performance", "schedule", "manual"])  # type: ignore[valid-type]
