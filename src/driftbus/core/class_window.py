@@ -1,0 +1,202 @@
+"""One chunk of a sliding window for a classifier, and the metrics that a population's counts give."""
+
+from __future__ import annotations
+
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from driftbus.core.class_codes import OTHER, ClassCodes
+from driftbus.core.class_tally import (
+    LOSS_UNIT,
+    ONE,
+    UNRANKED,
+    UNSCORED,
+    WINDOW_BUCKETS,
+    ClassColumns,
+    ClassRow,
+    ClassTally,
+    coarse,
+    coarse_key,
+)
+
+# A row takes three bytes; counts of a hundred and more rows take less as a tally (1.5 kB).
+_MOST_ROWS = 256
+_SHIFT = ClassTally(WINDOW_BUCKETS).shift
+_NO_SCORE, _NO_RANK = 255, 254  # UNSCORED and UNRANKED in a byte; keys end at 127
+
+
+class WindowColumns:
+    """A block's columns once more, in the form chunks take their rows from."""
+
+    __slots__ = ("codes", "columns", "keys", "losses")
+
+    def __init__(self, columns: ClassColumns) -> None:
+        self.columns = columns
+        self.codes = columns.codes.tobytes()
+        keys = coarse(columns.keys, _SHIFT)
+        keys[columns.keys == UNSCORED] = _NO_SCORE
+        keys[columns.keys == UNRANKED] = _NO_RANK
+        self.keys = keys.astype(np.uint8).tobytes()
+        self.losses: list[int] = columns.losses.tolist()
+
+    def unweighted(self, start: int, end: int) -> bool:
+        """Whether these rows all weigh 1."""
+        weights = self.columns.weights
+        return weights is None or bool((weights[start:end] == ONE).all())
+
+
+class ClassChunk:
+    """Some consecutive rows: as rows while they are few and of weight 1, else as a tally."""
+
+    __slots__ = ("codes", "keys", "loss", "tally")
+
+    def __init__(self) -> None:
+        self.codes = bytearray()  # two bytes a row, in the machine's order
+        self.keys = bytearray()
+        self.loss = 0
+        self.tally: ClassTally | None = None
+
+    def add(self, block: WindowColumns, start: int, end: int) -> None:
+        """Take the rows start … end of a block."""
+        if self.tally is None:
+            if len(self.keys) + end - start <= _MOST_ROWS and block.unweighted(start, end):
+                self.codes += block.codes[2 * start : 2 * end]
+                self.keys += block.keys[start:end]
+                self.loss += sum(block.losses[start:end])
+                return
+            self.tally = self._condensed()
+            self.codes, self.keys, self.loss = bytearray(), bytearray(), 0
+        self.tally.add(block.columns.part(start, end))
+
+    def move(self, old: ClassRow, new: ClassRow) -> None:
+        """Correct a row: any row that was counted the same stands for it."""
+        if self.tally is not None:
+            self.tally.move(old, new)
+            return
+        codes = array("H", bytes(self.codes))
+        old_key, new_key = _byte_key(old.key), _byte_key(new.key)
+        for index, key in enumerate(self.keys):
+            if key == old_key and codes[index] == old.code:
+                codes[index], self.keys[index] = new.code, new_key
+                self.codes = bytearray(codes.tobytes())
+                self.loss += new.loss - old.loss
+                return
+
+    def _condensed(self) -> ClassTally:
+        return total([self])
+
+    def dump(self) -> Any:
+        """A tally's state, or [codes, keys, loss] with the rows in base64 (codes in network order)."""
+        if self.tally is not None:
+            return {"tally": self.tally.dump()}
+        codes = np.frombuffer(self.codes, dtype=np.uint16).astype(">u2").tobytes()
+        return [b64encode(codes).decode(), b64encode(self.keys).decode(), self.loss]
+
+    @classmethod
+    def load(cls, state: Any) -> ClassChunk:
+        chunk = cls()
+        if isinstance(state, dict):
+            chunk.tally = ClassTally.load(state["tally"], WINDOW_BUCKETS)
+            return chunk
+        codes, keys, chunk.loss = state
+        big_endian = np.frombuffer(b64decode(codes), dtype=">u2")
+        chunk.codes = bytearray(big_endian.astype(np.uint16).tobytes())
+        chunk.keys = bytearray(b64decode(keys))
+        return chunk
+
+
+def total(chunks: Iterable[ClassChunk]) -> ClassTally:
+    """The counts of all chunks together."""
+    result, codes, keys = ClassTally(WINDOW_BUCKETS), [], []
+    for chunk in chunks:
+        if chunk.tally is not None:
+            result.merge(chunk.tally)
+        codes.append(chunk.codes)
+        keys.append(chunk.keys)
+        result.loss += chunk.loss
+    result.count_cells(np.frombuffer(b"".join(codes), dtype=np.uint16))
+    all_keys = np.frombuffer(b"".join(keys), dtype=np.uint8)
+    result.scored += int((all_keys != _NO_SCORE).sum()) * ONE
+    result.count_keys(all_keys[all_keys < _NO_RANK])
+    return result
+
+
+def _byte_key(key: int) -> int:
+    if key < 0:
+        return _NO_SCORE if key == UNSCORED else _NO_RANK
+    return coarse_key(key, _SHIFT)
+
+
+def class_metrics(codes: ClassCodes, tally: ClassTally, numeric_scores: bool) -> dict[str, float]:
+    """All metrics that have a value.
+
+    Precision, recall and F1 are the positive class's, or macro averages over the classes that occur where
+    there is no positive class (a class without predictions or labels counts 0, as in scikit-learn).
+    Scores that are one number say nothing without a positive class: no log loss, no ROC AUC then.
+    """
+    predicted: dict[int, int] = {}
+    true: dict[int, int] = {}
+    right: dict[int, int] = {}
+    for code, count in sorted(tally.cells.items()):
+        if code == 0 or count <= 0:
+            continue
+        p, y = codes.pairs[code]
+        if p == y:
+            right[p] = right.get(p, 0) + count
+        p = max(p, OTHER)  # what was folded away is one class here
+        predicted[p] = predicted.get(p, 0) + count
+        true[y] = true.get(y, 0) + count
+    n, hits = sum(true.values()), sum(right.values())
+    if not n:
+        return {}
+    values = {"accuracy": hits / n, "error": (n - hits) / n}
+    recalls = [right.get(y, 0) / count for y, count in true.items()]
+    values["balanced_accuracy"] = _mean(recalls)
+    chance = sum(count * predicted.get(y, 0) for y, count in true.items())
+    if chance != n * n:
+        values["kappa"] = (hits * n - chance) / (n * n - chance)
+    positive = codes.positive_class()
+    if positive is not None:
+        hit, said, were = right.get(positive, 0), predicted.get(positive, 0), true.get(positive, 0)
+        if said:
+            values["precision"] = hit / said
+        if were:
+            values["recall"] = hit / were
+        if said or were:
+            values["f1"] = 2 * hit / (said + were)
+    else:
+        occurring = sorted(true.keys() | predicted.keys())
+        triples = [(right.get(k, 0), predicted.get(k, 0), true.get(k, 0)) for k in occurring]
+        values["precision"] = _mean([hit / said if said else 0.0 for hit, said, _ in triples])
+        values["recall"] = _mean([hit / were if were else 0.0 for hit, _, were in triples])
+        values["f1"] = _mean([2 * hit / (said + were) for hit, said, were in triples])
+    if tally.scored and (positive is not None or not numeric_scores):
+        values["log_loss"] = (tally.loss / LOSS_UNIT) / (tally.scored / ONE)
+    if positive is not None and (area := _area(tally)) is not None:
+        values["roc_auc"] = area
+    return values
+
+
+def _mean(values: list[float]) -> float:
+    total = 0.0
+    for value in values:
+        total += value
+    return total / len(values)
+
+
+def _area(tally: ClassTally) -> float | None:
+    """Area under the ROC curve from the histograms; scores in one bucket count as ties (half)."""
+    if tally.histogram is None:
+        return None
+    counts = tally.histogram.astype(np.float64) / ONE
+    negatives, positives = counts[0::2], counts[1::2]
+    below = np.cumsum(negatives)
+    n_negative, n_positive = float(below[-1]), float(positives.sum())
+    if n_negative <= 0.0 or n_positive <= 0.0:
+        return None
+    pairs = positives * (below - 0.5 * negatives)
+    return float(pairs.sum()) / (n_negative * n_positive)
