@@ -29,6 +29,9 @@ __all__ = ["Alarm", "Episode", "EpisodePolicy", "Episodes", "Moment", "Rows"]
 # Rows between two looks, least and most: a look costs about 1.5 ms, so it comes the more rarely
 # the longer a change lies back, when a few rows more cannot alter the verdict.
 LOOK_ROWS, MOST_LOOK_ROWS = 16, 256
+# A kind that was told is taken back when its posterior falls below this: the verdict is renewed so often
+# that it would else flicker about the 0.9 at which a kind is told.
+KEPT = 0.7
 # Predictions after which signals that joined an episode are told, together.
 JOIN_PREDICTIONS = 64
 # Categories whose rows are outcomes; the others count predictions.
@@ -249,7 +252,8 @@ class Episodes:
         told, error = episode.told, episode.signals["error"]
         if told is None:
             return True
-        moved = not told.earliest <= episode.onset.ts <= told.latest
+        slack = (told.latest - told.earliest) // 2  # the interval itself is an estimate
+        moved = not told.earliest - slack <= episode.onset.ts <= told.latest + slack
         grown = abs(error.after - told.after) > 0.25 * max(
             abs(told.after - error.before), self._policy.min_rise
         )
@@ -325,10 +329,12 @@ def _onset(verdict: Verdict, columns: Columns) -> Onset:
 
 
 def _take(episode: Episode, verdict: Verdict, columns: Columns) -> None:
-    """Bring an episode up to date. A kind once told stays until the other one is: too little to tell is
-    no reason to take back what more rows had told."""
-    if verdict.kind != "undetermined" or episode.kind == "undetermined":
+    """Bring an episode up to date. A kind once told is kept while it stays the likelier one by far."""
+    told = {"sudden": 1.0 - verdict.gradual, "gradual": verdict.gradual}.get(episode.kind, 0.0)
+    if verdict.kind != "undetermined" or told < KEPT:
         episode.kind, episode.confidence = verdict.kind, figure(verdict.confidence)
+    else:
+        episode.confidence = figure(told)
     episode.onset = _onset(verdict, columns)
     episode.moving = verdict.moving
     error = episode.signals["error"]

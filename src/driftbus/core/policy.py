@@ -1,72 +1,315 @@
-"""When a retrain is asked for: drift, a performance rule, a schedule, by hand. One in flight per stream."""
+"""When a retrain is asked for: drift, a performance rule, a schedule, by hand. One in flight per stream.
+
+    drift        an episode of an allowed category and kind, once there are rows enough to train on, or at
+                 `max_wait` with what there is; while the change clearly goes on, up to 4 × min_rows rows
+    performance  a rule is broken over its whole window; once, until it recovers or a model is deployed
+    schedule     `every`, from the last deployment or scheduled request, else the first outcome
+    manual       at once; not held back by cooldown, rows or mode, only by a request in flight
+
+All but the last wait for the cooldown, from the last request or deployment, whichever is later. The
+rule is `RetrainPolicy` (settings), the memory `PolicyState`; a request's own life is in `requests`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from driftbus.core.episodes import Episode, Moment
-from driftbus.core.history import History
-from driftbus.core.records import ModelEvent, RetrainRequest
+from driftbus.core.episode import Moment, identity
+from driftbus.core.history import Window
+from driftbus.core.owed import Owed
+from driftbus.core.policy_state import PolicyState
+from driftbus.core.records import DriftEvent, ModelEvent, RetrainRequest
+from driftbus.core.requests import HAPPENINGS, InFlight, Question, Reason
 from driftbus.core.settings import RetrainPolicy, Rule
+from driftbus.core.windows import Production, lacking, reaching_back, since, span, training_window
 
-
-class Production(Protocol):
-    """What the policy reads of the version in production."""
-
-    @property
-    def model_version(self) -> str | None: ...
-
-    @property
-    def classification(self) -> bool: ...
-
-    @property
-    def outcomes(self) -> History: ...
-
-    @property
-    def open_episodes(self) -> Sequence[Episode]: ...
-
-    def metric(self, rule: Rule) -> float | None:
-        """The rule's metric over its window; None until the window is complete for this version."""
+__all__ = ["Policy", "Production"]
 
 
 class Policy:
     """The retrain requests of one stream.
 
-    Call `consider` with the production version after every drift event of it, every 16 of its outcomes
-    while `wants_outcomes`, at every model event (through `on_model_event`), and as soon as event time reaches
-    `next_due`. All in record order; `moment` is that record's.
+    Hand every drift event of the production version to `on_drift_event`, then call `consider`; call it also
+    every 16 of its outcomes while `wants_outcomes`, and as soon as event time reaches `next_due`. Model
+    events go to `on_model_event`. All in record order; `moment` is that record's.
     """
-
-    unknown_requests: int
-    refused_manual: int
-    requests_total: dict[str, int]
 
     def __init__(
         self, stream: str, policy: RetrainPolicy, labels: Mapping[str, str], sample: float = 1.0
-    ) -> None: ...
+    ) -> None:
+        self._stream, self._policy, self._labels, self._sample = stream, policy, labels, sample
+        self._state = PolicyState()
+
+    @property
+    def unknown_requests(self) -> int:
+        """Model events that cited a request id nobody gave."""
+        return self._state.unknown_requests
+
+    @property
+    def refused_manual(self) -> int:
+        """Requests by hand that found another one in flight."""
+        return self._state.refused_manual
+
+    @property
+    def requests_total(self) -> Mapping[str, int]:
+        """Requests by reason; a further attempt is not a further request."""
+        return self._state.requests_total
 
     @property
     def in_flight(self) -> str | None:
         """The request id in flight (asked, in training, or waiting for its next attempt)."""
+        return self._state.in_flight.question.request_id if self._state.in_flight else None
 
     def wants_outcomes(self, production: Production) -> bool:
-        """Whether further outcomes alone can make a request due (rules, or an episode that waits)."""
+        """Whether further outcomes alone can change what is asked (rules, or rows that are waited for)."""
+        if self._policy.mode == "off":
+            return False
+        if self._policy.rules:
+            return True
+        if self._state.in_flight or self._cooling(self._state.now):
+            return False
+        due = self._schedule_due(production)
+        overdue = due is not None and due <= self._state.now
+        return overdue or any(self._may_ask(one) for one in self._state.owed.values())
+
+    def on_drift_event(self, event: DriftEvent) -> None:
+        """What the production version's episodes say. A settled one is still owed an answer."""
+        if event.status != "closed":
+            self._state.owed[event.episode_id] = Owed.of(event, self._state.owed.get(event.episode_id))
+            return
+        owed = self._state.owed.get(event.episode_id)
+        if event.resolution in ("settled", "timed_out"):
+            if owed is not None:
+                owed.take(event)
+            if event.category == "concept":
+                self._state.floor = max(self._state.floor, event.onset.seq)
+        elif owed is not None:
+            del self._state.owed[event.episode_id]
 
     def consider(self, moment: Moment, production: Production) -> list[RetrainRequest]:
         """What is asked now: at most one request."""
+        now = self._state.now = max(self._state.now, moment.ts)
+        for episode in production.open_episodes:
+            if episode.episode_id in self._state.owed:
+                self._state.owed[episode.episode_id].moving = episode.moving
+        broken = self._broken_rules(production)
+        if self._state.in_flight is not None:
+            return self._follow_up(moment, production)
+        if self._policy.mode == "off" or self._cooling(now):
+            return []
+        return (
+            self._ask_for_drift(moment, production)
+            or self._ask_for_rule(broken, moment, production)
+            or self._ask_by_schedule(moment, production)
+        )
 
     def on_model_event(
         self, event: ModelEvent, moment: Moment, production: Production | None
     ) -> list[RetrainRequest]:
-        """Take a model event; a request by hand goes out here. `production` None before the first prediction."""
+        """Take a model event; a request by hand goes out here. `production`: None before any prediction."""
+        now = self._state.now = max(self._state.now, moment.ts)
+        if event.type == "retrain-requested":
+            if self._state.in_flight is not None:
+                self._state.refused_manual += 1
+                return []
+            text = ": ".join(part for part in (event.by, event.reason) if part) or "by hand"
+            return [self._ask("manual", moment, production, manual=text)]
+        cited, flying = event.retrain_request_id, self._state.in_flight
+        if cited is not None and cited != self.in_flight:
+            if cited not in self._state.ended:
+                self._state.unknown_requests += 1
+            flying = None  # an answer to something else
+        if event.type in ("model-deployed", "model-rolled-back"):
+            if flying is not None and event.type == "model-deployed":
+                self._state.end()
+            elif flying is not None and cited is not None:
+                flying.move("failed", now, self._policy.timeout_ms)  # what it brought was taken back
+                self._give_up_or_wait()
+            self._state.held_until = now + self._policy.cooldown_ms
+            self._state.scheduled = now
+            self._state.fired.clear()
+            self._state.broken.clear()
+            self._state.owed.clear()
+            self._state.floor = 0
+        elif flying is not None and event.type in HAPPENINGS:
+            flying.move(HAPPENINGS[event.type], now, self._policy.timeout_ms)
+            self._give_up_or_wait()
+        return []
 
     def next_due(self, production: Production | None) -> int | None:
         """The event time (ms) at which `consider` may have something to ask."""
+        if production is None:
+            return None
+        if self._state.in_flight is not None:
+            return self._state.in_flight.due
+        if self._policy.mode == "off":
+            return None
+        waiting = [one.opened_at for one in self._state.owed.values() if self._may_ask(one)]
+        due = [began + self._policy.max_wait_ms for began in (*waiting, *self._state.broken.values())]
+        scheduled = self._schedule_due(production)
+        if scheduled is not None:
+            due += [scheduled, scheduled + self._policy.max_wait_ms]
+        if self._state.held_until is not None:
+            due.append(self._state.held_until)
+        return min((one for one in due if one > self._state.now), default=None)
 
-    def dump(self) -> Any: ...
+    # -- reasons -------------------------------------------------------------------------------------
+
+    def _may_ask(self, owed: Owed) -> bool:
+        return not owed.asked and self._policy.on_drift and owed.allowed_by(self._policy)
+
+    def _ask_for_drift(self, moment: Moment, production: Production) -> list[RetrainRequest]:
+        for owed in sorted(self._state.owed.values(), key=lambda one: one.category != "concept"):
+            if not self._may_ask(owed):
+                continue
+            window = since(production.outcomes, owed.from_seq, owed.onset_ts)
+            missing = lacking(window, production, self._policy)
+            if not window.rows_since_onset and not self._policy.without_labels:
+                continue
+            late = moment.ts >= owed.opened_at + self._policy.max_wait_ms
+            if owed.moving and window.rows_since_onset < 4 * self._policy.min_rows and not late:
+                continue
+            if missing is None or late:
+                return [self._ask("drift", moment, production, owed=owed, note=missing)]
+        return []
+
+    def _ask_for_rule(
+        self, broken: list[tuple[Rule, float]], moment: Moment, production: Production
+    ) -> list[RetrainRequest]:
+        for rule, value in broken:
+            if rule.text in self._state.fired:
+                continue
+            missing = lacking(self._rows(production), production, self._policy)
+            if missing is not None and moment.ts < self._state.broken[rule.text] + self._policy.max_wait_ms:
+                continue
+            self._state.fired.append(rule.text)
+            note = f"{rule.metric} is {value:.6g}" + (f"; {missing}" if missing else "")
+            return [self._ask("performance", moment, production, rule=rule.text, note=note)]
+        return []
+
+    def _ask_by_schedule(self, moment: Moment, production: Production) -> list[RetrainRequest]:
+        due = self._schedule_due(production)
+        if due is None or moment.ts < due:
+            return []
+        missing = lacking(self._rows(production), production, self._policy)
+        if missing is not None and moment.ts < due + self._policy.max_wait_ms:
+            return []
+        self._state.scheduled = moment.ts
+        return [self._ask("schedule", moment, production, note=missing)]
+
+    def _broken_rules(self, production: Production) -> list[tuple[Rule, float]]:
+        """The rules that are broken now; those that have recovered are armed again."""
+        broken = []
+        for rule in self._policy.rules:
+            value = production.metric(rule)
+            if value is None:
+                continue
+            if value < rule.threshold if rule.below else value > rule.threshold:
+                broken.append((rule, value))
+                self._state.broken.setdefault(rule.text, self._state.now)
+            elif self._state.broken.pop(rule.text, None) is not None and rule.text in self._state.fired:
+                self._state.fired.remove(rule.text)
+        return broken
+
+    def _cooling(self, now: int) -> bool:
+        return self._state.held_until is not None and now < self._state.held_until
+
+    def _schedule_due(self, production: Production) -> int | None:
+        every = self._policy.every_ms
+        if every is None or not production.outcomes.rows:
+            return None
+        first = self._state.scheduled
+        if first is None:
+            first = production.outcomes.rows_ago(production.outcomes.rows)[1]
+        return first + every
+
+    # -- asking --------------------------------------------------------------------------------------
+
+    def _rows(self, production: Production) -> Window:
+        """The window of a request that no onset bounds."""
+        from_seq = max(production.reference_seq, self._state.floor)
+        return reaching_back(production.outcomes, from_seq, self._policy.min_rows)
+
+    def _ask(
+        self,
+        reason: Reason,
+        moment: Moment,
+        production: Production | None,
+        *,
+        owed: Owed | None = None,
+        rule: str | None = None,
+        manual: str | None = None,
+        note: str | None = None,
+    ) -> RetrainRequest:
+        if owed is None and production is not None:
+            # Whoever asks: when the world has just changed, the rows since then are the ones to train on.
+            for one in self._state.owed.values():
+                rows = since(production.outcomes, one.from_seq, one.onset_ts)
+                if one.category == "concept" and rows.rows_since_onset >= self._policy.min_rows:
+                    owed = one
+        version = production.model_version if production else None
+        self._state.ordinal += 1
+        from_seq = max(production.reference_seq, self._state.floor) if production else 0
+        question = Question(
+            request_id=identity(self._stream, "request", version, self._state.ordinal, *moment),
+            reason=reason,
+            model_version=version,
+            episode_id=owed.episode_id if owed else None,
+            signals=owed.signals if owed else (),
+            rule=rule,
+            schedule=span(self._policy.every_ms) if reason == "schedule" else None,
+            manual=manual,
+            note=note,
+            from_seq=owed.from_seq if owed else from_seq,
+            from_ts=owed.onset_ts if owed else 0,
+            least_rows=0 if owed else self._policy.min_rows,
+            onset=owed is not None,
+        )
+        if owed is not None:
+            owed.asked = True
+        self._state.requests_total[reason] = self._state.requests_total.get(reason, 0) + 1
+        self._state.in_flight = InFlight(question, "asked", 1, moment.ts + self._policy.timeout_ms)
+        return self._publish(self._state.in_flight, moment, production)
+
+    def _publish(self, flying: InFlight, moment: Moment, production: Production | None) -> RetrainRequest:
+        self._state.held_until = moment.ts + self._policy.cooldown_ms
+        window = training_window(flying.question, moment.ts, production, self._sample)
+        proposed = self._policy.mode == "propose"
+        return flying.event(self._stream, proposed, window, moment.ts, self._labels)
+
+    def _follow_up(self, moment: Moment, production: Production) -> list[RetrainRequest]:
+        """Silence counts as failure; after the pause the same question is asked again."""
+        flying = self._state.in_flight
+        if flying is None or moment.ts < flying.due:
+            return []
+        if flying.move("silence", moment.ts, self._policy.timeout_ms):
+            self._give_up_or_wait()
+            return []
+        flying.move("again", moment.ts, self._policy.timeout_ms)
+        flying.attempt += 1
+        return [self._publish(flying, moment, production)]
+
+    def _give_up_or_wait(self) -> None:
+        """After a failure: no more attempts, or a proposal that nobody took up, and it is over."""
+        flying = self._state.in_flight
+        if flying is None or flying.state != "backoff":
+            return
+        if flying.attempt >= self._policy.max_attempts or self._policy.mode == "propose":
+            owed = self._state.owed.get(flying.question.episode_id or "")
+            if owed is not None:
+                owed.asked = False  # it may ask again, after the cooldown
+            self._state.end()
+
+    # -- state ---------------------------------------------------------------------------------------
+
+    def dump(self) -> Any:
+        return self._state.dump()
 
     @classmethod
     def load(
         cls, state: Any, stream: str, policy: RetrainPolicy, labels: Mapping[str, str], sample: float = 1.0
-    ) -> Policy: ...
+    ) -> Policy:
+        one = cls(stream, policy, labels, sample)
+        one._state = PolicyState.load(state)
+        return one

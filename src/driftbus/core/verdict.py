@@ -36,10 +36,12 @@ MOVING = 0.3
 class Verdict:
     """A fitted change. `onset`, `earliest`, `latest`, `end` are indices into the columns (`end`: the first
     bin after the rise, by the 90 % quantile; the number of bins while it may be going on). `confidence` is
-    the posterior of `kind`, for `undetermined` that of the likelier one. `llr`, `strength`: as in `Step`."""
+    the posterior of `kind`, for `undetermined` that of the likelier one; `gradual` that of a gradual
+    change. `llr`, `strength`: as in `Step`. `moving`: the rise has not clearly ended."""
 
     kind: Kind
     confidence: float
+    gradual: float
     onset: int
     earliest: int
     latest: int
@@ -89,6 +91,7 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
     return Verdict(
         kind=kind,
         confidence=confidence,
+        gradual=gradual,
         onset=onset,
         earliest=min(earliest, onset),
         latest=max(latest, onset),

@@ -1,0 +1,58 @@
+"""What the policy of a stream remembers. The rule itself is `RetrainPolicy` in the settings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from driftbus.core.owed import Owed
+from driftbus.core.requests import InFlight
+
+# Ids of ended requests remembered, so that a late answer to one is told from an id nobody ever gave.
+REMEMBERED = 32
+
+
+@dataclass(slots=True)
+class PolicyState:
+    """The memory of one stream's policy; times in ms of event time.
+
+    `owed`: episodes that may lead to a request, by id. `broken`: rules broken now, with since when.
+    `fired`: those of them that have asked. `floor`: seq before which the world was another. `held_until`:
+    end of the cooldown. `scheduled`: the last deployment or scheduled request. `now`: the newest moment.
+    """
+
+    in_flight: InFlight | None = None
+    owed: dict[str, Owed] = field(default_factory=dict)
+    broken: dict[str, int] = field(default_factory=dict)
+    fired: list[str] = field(default_factory=list)
+    floor: int = 0
+    held_until: int | None = None
+    scheduled: int | None = None
+    now: int = 0
+    ordinal: int = 0
+    ended: list[str] = field(default_factory=list)
+    unknown_requests: int = 0
+    refused_manual: int = 0
+    requests_total: dict[str, int] = field(default_factory=dict)
+
+    def end(self) -> None:
+        """Nothing is in flight any more; the id stays known for a while."""
+        if self.in_flight is not None:
+            self.ended = [*self.ended, self.in_flight.question.request_id][-REMEMBERED:]
+            self.in_flight = None
+
+    def dump(self) -> Any:
+        state = asdict(self)
+        state["owed"] = list(state["owed"].values())
+        return state
+
+    @classmethod
+    def load(cls, state: Any) -> PolicyState:
+        owed = [Owed.load(one) for one in state["owed"]]
+        return cls(
+            **{
+                **state,
+                "in_flight": InFlight.load(state["in_flight"]) if state["in_flight"] else None,
+                "owed": {one.episode_id: one for one in owed},
+            }
+        )
