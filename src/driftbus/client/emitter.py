@@ -150,14 +150,16 @@ class Emitter:
         try:
             stream = identifier(stream, "stream")
             event: dict[str, Any] = {"stream": stream}
-            if prediction_id is not None or said_name != "type":
+            if topic != self._model_events:
                 event["prediction_id"] = identifier(prediction_id, "prediction_id")
             event["ts"] = time.time_ns() // 1_000_000 if ts is None else event_time(ts)
             if said is not None:
                 event[said_name] = spoken(said, said_name)
             elif optional.get("signals") is None:
                 raise InvalidRecord("invalid", f"{said_name} is None and there are no signals")
-            event.update((name, value) for name, value in optional.items() if value is not None)
+            for name, value in optional.items():
+                if value is not None:
+                    event[name] = value
             self._pump.put(Event(topic, stream.encode(), encode(event)))
         except InvalidRecord as refusal:
             self._losses.add(refusal.reason, str(refusal))

@@ -20,10 +20,12 @@ from typing import NamedTuple
 from driftbus.client.losses import Losses, log
 from driftbus.ports import Bus, Producer
 
-# How long events gather before the thread takes them: long enough that a busy caller is not interrupted
-# for each event, short against any label delay.
-LINGER_S = 0.002
-# Nothing to do: look again after this long even if nobody woke us.
+# How often the thread looks for events while there are some: waking it for each would hand it the interpreter
+# in the middle of the caller's work, and 10 ms is short against any label delay.
+LINGER_S = 0.01
+# After this long without events the thread sleeps until the next one wakes it.
+ACTIVE_S = 1.0
+# Asleep: look again after this long even if nobody woke us.
 IDLE_S = 0.5
 # The bus's own buffer is full: it drains in the meantime.
 FULL_PAUSE_S = 0.005
@@ -64,6 +66,7 @@ class Pump:
         self._bytes = 0
         self._wake = threading.Event()
         self._idle = False
+        self._active_at = 0.0
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._bus: Bus | None = None
@@ -139,7 +142,7 @@ class Pump:
             elif self._unconfirmed:
                 self._confirm(DELIVERY_SLICE_S)
             elif self._closing_at is None:
-                self._sleep_until_woken()
+                self._wait_for_events()
             if self._closing_at is not None and (self._nothing_left() or self._late()):
                 break
         self._release()
@@ -168,6 +171,7 @@ class Pump:
             self._queue.popleft()
             self._bytes -= len(event.value)
         self._bytes = 0
+        self._active_at = time.monotonic()
         return True
 
     def _confirm(self, timeout_s: float) -> None:
@@ -189,14 +193,17 @@ class Pump:
             self._unreachable = False
         return self._producer
 
-    def _sleep_until_woken(self) -> None:
+    def _wait_for_events(self) -> None:
+        if time.monotonic() - self._active_at < ACTIVE_S:
+            # `close` and `flush` wake us, `put` does not.
+            self._pause(LINGER_S)
+            return
         self._idle = True
+        # Asked again after saying so: a `put` in between saw nobody to wake.
         if not self._queue and self._closing_at is None:
             self._wake.wait(IDLE_S)
         self._idle = False
         self._wake.clear()
-        if self._queue and self._closing_at is None:
-            time.sleep(LINGER_S)
 
     def _pause(self, pause_s: float) -> None:
         self._wake.clear()
