@@ -23,7 +23,7 @@ from tests.integration.prometheus_server import RULES, Prometheus, prometheus
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/dashboards/driftbus.json"
 # What Grafana puts for its variables. The rate interval is four scrapes there (of 15 s), here too (of 1 s).
 FILLED = {"$__rate_interval": "4s", "$stream": ".*", "$metric": "error", "$window": "1000"}
-# Streams that would break a careless writer. NUL ends a label in Prometheus's own reader.
+# Streams that would break a careless writer.
 HOSTILE = ['quo"te', "back\\slash", "new\nline", "nul\0", "cr\r", "brace}{", "漢字", "{{x}}", "50 %"]
 
 

@@ -20,11 +20,11 @@ from typing import Any
 from driftbus.client import Emitter, RetrainRequests
 from driftbus.client.emitter import Time
 from driftbus.demo.inference import InferenceService
-from driftbus.demo.trainer import answer
 from driftbus.demo.traffic import START_MS
+from driftbus.demo.trainer import answer
 from driftbus.demo.world import world
 
-# Ten events a second of each stream: the first change after about five minutes, all within a quarter of an hour.
+# Ten events a second of each stream: all changes come within a quarter of an hour.
 PACE = 150
 EVERY_S = 0.5
 # Long enough to see on a page that a retrain is under way.
@@ -78,7 +78,9 @@ def trainer(models: Path, where: Mapping[str, Any]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: requests.stop())
     for request in requests:
         print(f"{request.stream}: {request.reason}, {request.window.rows} rows", flush=True)
-        time.sleep(TRAINING.total_seconds())  # its events carry these times: they must have passed
+        time.sleep(
+            (TRAINING + ROLLOUT).total_seconds()
+        )  # its events carry these times: they must have passed
         answer(request, models, TRAINING, ROLLOUT)
 
 

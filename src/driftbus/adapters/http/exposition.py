@@ -18,7 +18,8 @@ _NOT_LABEL_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 def escape(value: str) -> str:
     """A label value as it stands between quotes: backslash, quote and newline escaped as both formats ask;
-    control characters and lone surrogates spelled out, since one NUL ends Prometheus's reading of a page."""
+    control characters spelled out, since readers that split lines at more than newlines exist, and lone
+    surrogates, which UTF-8 cannot hold."""
     if value.isalnum():
         return value
     if not value.isprintable():

@@ -1,0 +1,180 @@
+"""What is shipped for running driftbus, checked by the tools that know the formats."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from driftbus.config import load
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+COMPOSE = ROOT / "docker-compose.yml"
+RULES = DEPLOY / "prometheus/rules.yml"
+DASHBOARD = DEPLOY / "grafana/dashboards/driftbus.json"
+YAMLLINT = (
+    "{extends: default, rules: {line-length: {max: 130}, document-start: disable, "
+    "braces: {max-spaces-inside: 1}, truthy: {check-keys: false}}}"
+)
+
+
+def run(tool: str, *arguments: str | Path) -> None:
+    """A tool of the project's own set-up, else of the system's; what it says is the failure."""
+    beside = Path(sys.executable).with_name(tool)
+    command = str(beside) if beside.exists() else shutil.which(tool)
+    assert command, f"{tool} is not installed; `make setup` does that"
+    done = subprocess.run([command, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return loaded
+
+
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def test_compose_is_what_compose_reads() -> None:
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+
+
+def test_yaml_is_tidy() -> None:
+    run("yamllint", "--strict", "-d", YAMLLINT, COMPOSE, DEPLOY)
+
+
+def test_the_dockerfile_is_sound() -> None:
+    run("hadolint", DEPLOY / "Dockerfile")
+
+
+def test_what_the_image_copies_is_there_and_let_through() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists(), source
+                assert f"!{source}" in ignored, source
+
+
+def test_prometheus_takes_its_configuration_and_rules() -> None:
+    run("promtool", "check", "config", DEPLOY / "prometheus/prometheus.yml")
+    run("promtool", "check", "rules", RULES)
+
+
+def test_every_rule_does_what_its_unit_test_says() -> None:
+    run("promtool", "test", "rules", DEPLOY / "prometheus/rules_test.yml")
+
+
+def test_every_alert_has_a_unit_test_in_which_it_fires() -> None:
+    tests = yaml.safe_load((DEPLOY / "prometheus/rules_test.yml").read_text())["tests"]
+    fired = {
+        case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]
+    }
+    assert fired == {alert["alert"] for alert in alerts()}
+
+
+def test_every_alert_says_what_it_means_and_has_its_runbook() -> None:
+    for alert in alerts():
+        name = alert["alert"]
+        assert re.fullmatch(r"Driftbus([A-Z][a-z]+)+", name)
+        assert alert["labels"]["severity"] in ("warning", "critical")
+        assert {"summary", "description", "runbook_url"} == set(alert["annotations"])
+        assert alert["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+        text = (ROOT / alert["annotations"]["runbook_url"]).read_text()
+        assert text.startswith(f"# {name}\n")
+        for part in ("## What it means", "## How to see it", "## What to do"):
+            assert part in text
+    runbooks = {path.stem for path in (ROOT / "docs/runbooks").glob("Driftbus*.md")}
+    assert runbooks == {alert["alert"] for alert in alerts()}
+
+
+def test_the_dashboard_is_what_its_code_writes() -> None:
+    written = runpy.run_path(str(DEPLOY / "grafana/build_dashboard.py"))["text"]()
+    assert DASHBOARD.read_text() == written, "run `python deploy/grafana/build_dashboard.py`"
+
+
+def test_every_panel_can_be_understood() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        box = panel["gridPos"]
+        assert box["x"] + box["w"] <= 24
+        cells = {
+            (x, y) for x in range(box["x"], box["x"] + box["w"]) for y in range(box["y"], box["y"] + box["h"])
+        }
+        assert not cells & taken, f"{panel['title']} lies over another panel"
+        taken |= cells
+        if panel["type"] == "row":
+            continue
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        if panel["type"] == "timeseries":
+            assert panel["options"]["legend"]["calcs"]
+            assert all(target["legendFormat"] for target in panel["targets"])
+
+
+def test_grafana_is_told_where_its_dashboard_and_data_are() -> None:
+    folder = DEPLOY / "grafana/provisioning"
+    provider = yaml.safe_load((folder / "dashboards/driftbus.yml").read_text())["providers"][0]
+    mounts = [mount.split(":")[:2] for mount in compose()["services"]["grafana"]["volumes"]]
+    assert ["./deploy/grafana/dashboards", provider["options"]["path"]] in mounts
+    source = yaml.safe_load((folder / "datasources/prometheus.yml").read_text())["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    variable = json.loads(DASHBOARD.read_text())["templating"]["list"][0]
+    assert variable["current"]["value"] == source["uid"]
+
+
+def test_the_workers_configuration_is_one() -> None:
+    settings = load(DEPLOY / "compose/driftbus.yaml", {"DRIFTBUS_HTTP__HOST": "0.0.0.0"})  # noqa: S104
+    assert settings.http.port == 8711
+    targets = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    workers = [name for name in compose()["services"] if name.startswith("worker-")]
+    assert targets["static_configs"][0]["targets"] == [f"{name}:8711" for name in workers]
+    assert len(workers) == 2
+
+
+@pytest.mark.parametrize("service", ["inference", "trainer"])
+def test_the_demo_services_start_what_exists(service: str) -> None:
+    described = compose()["services"][service]
+    python, flag, module = described["entrypoint"]
+    assert (python, flag) == ("python", "-m")
+    assert find_spec(module)
+    assert described["command"][0] == service
+    help_text = subprocess.run(
+        [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(option in help_text for option in described["command"] if option.startswith("--"))
+
+
+def test_nothing_listens_beyond_this_machine_and_nothing_runs_with_rights() -> None:
+    for name, service in compose()["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert ":" in service["image"], f"{name}: an image without a version"
+        if service["image"].startswith("driftbus:"):
+            assert service["read_only"] is True
+            assert service["cap_drop"] == ["ALL"]
+    assert re.search(r"^USER \d+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_a_single_kafka_broker_keeps_one_replica_of_everything() -> None:
+    environment = compose()["services"]["kafka"]["environment"]
+    factors = {
+        key: value for key, value in environment.items() if "REPLICATION_FACTOR" in key or "MIN_ISR" in key
+    }
+    assert len(factors) == 5
+    assert set(factors.values()) == {1}
