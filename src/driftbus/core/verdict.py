@@ -27,7 +27,7 @@ DETERMINED, INTERVAL = 0.9, 0.95
 # Bins to each side of the presumed onset for the fit of a rise: finer changes no verdict, only costs.
 RESOLUTION = 24
 # Rows after the onset before a kind is named at all.
-MIN_ROWS_FOR_KIND = 64
+MIN_ROWS_FOR_KIND = 128
 # The rise goes on while the hypotheses in which it has not ended weigh more than this.
 MOVING = 0.3
 
@@ -151,15 +151,15 @@ def _ramps(
     share = np.diff(risen, axis=1) / n[None, :]  # of each bin's rows that come from the new level
     binary = is_binary(columns)
     mean = float(np.cumsum(sums)[-1] / now)
-    if binary:
-        variance = np.full_like(share, max(mean * (1.0 - mean), 1e-9))
-    else:
+    level = sums / n
+    variance = np.full_like(share, max(mean * (1.0 - mean), 1e-9) if binary else 1.0)
+    if not binary:
         squares = np.cumsum(columns.squares)
         cut = step.start
         var0 = squares[cut - 1] / rows[cut] - step.before**2
         var1 = (squares[-1] - squares[cut - 1]) / after - step.after**2
-        variance = np.full_like(share, max(var0, var1, 1e-12 * mean * mean + 1e-300))
-    level = sums / n
+        spread = float(max(var0, var1, 1e-12 * mean * mean + 1e-300)) ** 0.5
+        level = (level - mean) / spread  # in standard deviations: no value is then too large or too small
     # Two rounds of weighted least squares: the weights of 0/1 values depend on the levels themselves.
     for _ in range(2 if binary else 1):
         w = n[None, :] / variance
@@ -177,8 +177,9 @@ def _ramps(
         likelihood = (sums * np.log(fit) + (n - sums) * np.log1p(-fit)).sum(1)
         base = float(bernoulli(np.asarray(now), np.asarray(sums.sum())))
     else:
-        likelihood = -(n * (level - fit) ** 2 / (2.0 * variance)).sum(1)
-        base = -float((n * (level - mean) ** 2 / (2.0 * variance[0])).sum())
+        likelihood = -(n * (level - fit) ** 2 / 2.0).sum(1)
+        base = -float((n * level**2 / 2.0).sum())
+        low, high = mean + low * spread, mean + high * spread
     ratio = np.where(direction * (high - low) > 0, (likelihood - base) / step.dispersion, -np.inf)
     ends = np.where(start + width >= now, len(rows) - 1, np.searchsorted(rows, finish))
     return ratio, origin, ends, weight, low, high
