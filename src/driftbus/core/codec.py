@@ -299,7 +299,7 @@ def _timestamp(value: Any) -> int:
         _invalid("bad_timestamp", f"ts is {type(value).__name__}, not RFC 3339 text or integer milliseconds")
     if not 0 <= value <= MAX_TS_MS:
         _invalid("bad_timestamp", f"ts {value} lies outside the years 1970 to 9999")
-    return value
+    return int(value)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -372,4 +372,4 @@ def _weight(weight: Any, source: bytes | None) -> float:
     if (type(weight) is not float and type(weight) is not int) or weight < 0:
         _invalid("wrong_value", "weight is not a number of at least 0")
     _finite(weight, "weight", source)
-    return weight  # type: ignore[no-any-return]
+    return weight

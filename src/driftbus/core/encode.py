@@ -153,7 +153,7 @@ def drift_event(event: DriftEvent, source: str, place: Mapping[str, Any]) -> dic
 
 
 def retrain_request(request: RetrainRequest, source: str, place: Mapping[str, Any]) -> dict[str, Any]:
-    """The CloudEvent of a request; `place` is topic, partition, start_offset, end_offset, corrections_offset."""
+    """The CloudEvent of a request; `place`: topic, partition, start_, end_ and corrections_offset."""
     window = request.window
     data = {
         "request_id": request.request_id,

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from driftbus.core.block import CLOCK_SKEW_MS, Block, Run
 from driftbus.core.encode import prediction_fragment
 from driftbus.core.pending import PendingStore
 from driftbus.core.records import Correction, Json, Label, Outcome, Prediction
-from driftbus.core.settings import JoinPolicy, Limits
+from driftbus.core.settings import Limits, StreamSettings
 
 FOREVER = 1 << 62
 
@@ -57,11 +58,12 @@ class Early(NamedTuple):
 class StreamJoin:
     """One stream's ids. `block` collects what the running step brings to the stream."""
 
-    __slots__ = ("block", "early", "expired", "name", "pending", "policy", "remembered")
+    __slots__ = ("block", "early", "expired", "name", "pending", "policy", "remembered", "sample")
 
-    def __init__(self, name: str, policy: JoinPolicy) -> None:
+    def __init__(self, name: str, settings: StreamSettings) -> None:
         self.name = name
-        self.policy = policy
+        self.policy = settings.join
+        self.sample = settings.sample if settings.sample < 1.0 else None
         self.pending: dict[str, int] = {}
         self.remembered: dict[str, Remembered] = {}
         self.early: dict[str, Early] = {}
@@ -72,8 +74,8 @@ class StreamJoin:
 class Join:
     """The join of one partition. `next_seq` is the `seq` of the next outcome."""
 
-    def __init__(self, policy_of: Callable[[str], JoinPolicy], limits: Limits) -> None:
-        self._policy_of = policy_of
+    def __init__(self, settings_of: Callable[[str], StreamSettings], limits: Limits) -> None:
+        self._settings_of = settings_of
         self._limits = limits
         self._streams: dict[str, StreamJoin] = {}
         self._touched: list[StreamJoin] = []
@@ -126,7 +128,10 @@ class Join:
             s = streams.get(p.stream) or self.admit(p.stream)
             block = s.block or self._touch(s)
             pid = p.prediction_id
-            if pid in s.pending or pid in s.remembered or pid in s.expired:
+            if s.sample is not None and not sampled(pid, s.sample):
+                block.count("sampled_out")
+                self.rejected.append(offset)
+            elif pid in s.pending or pid in s.remembered or pid in s.expired:
                 block.count("duplicate_prediction")
                 self.rejected.append(offset)
             else:
@@ -138,7 +143,7 @@ class Join:
                     block.predictions.append(p)
                 else:
                     self._early_count -= 1
-                    p = self._complete(s, block, p, early.label, "event", pos)
+                    self._complete(s, block, p, early.label, "event", pos)
                     block.predictions.append(p)
                     if early.correction is not None:
                         self._correct(s, block, early.correction, s.remembered[pid], pos)
@@ -163,6 +168,9 @@ class Join:
             block = s.block or self._touch(s)
             if label.ts > block.last_label_ts:
                 block.last_label_ts = label.ts
+            if s.sample is not None and not sampled(label.prediction_id, s.sample):
+                pos += 1
+                continue
             code = s.pending.pop(label.prediction_id, None)
             if code is not None:
                 self._complete(s, block, take(code), label, "event", pos)
@@ -186,14 +194,14 @@ class Join:
         """The join's part of a stream, made when it is first seen."""
         s = self._streams.get(name)
         if s is None:
-            s = self._streams[name] = StreamJoin(name, self._policy_of(name))
+            s = self._streams[name] = StreamJoin(name, self._settings_of(name))
         return s
 
     # -- fates ---------------------------------------------------------------------------------------
 
     def _complete(
         self, s: StreamJoin, block: Block, p: Prediction, label: Label, source: str, pos: int
-    ) -> Prediction:
+    ) -> None:
         if label.signals:
             p = with_signals(p, label.signals)
         seq = self.next_seq
@@ -201,7 +209,6 @@ class Join:
         block.outcomes.append(Outcome(seq, p, label.label, label.ts, source))
         block.outcome_pos.append(pos)
         self._remember(s, p, seq, label.label)
-        return p
 
     def _remember(self, s: StreamJoin, p: Prediction, seq: int, label: Json) -> None:
         forget_ts = p.ts + s.policy.horizon_ms + s.policy.grace_ms
@@ -392,6 +399,12 @@ class Join:
 
     def _expiry(self, stream: str, ts: int) -> int:
         return ts + self.admit(stream).policy.horizon_ms
+
+
+def sampled(prediction_id: str, share: float) -> bool:
+    """Whether an id belongs to the kept share: by a hash, so that both events of a pair share their fate."""
+    digest = blake2b(prediction_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2.0**64
 
 
 def same_class(a: Json, b: Json) -> bool:

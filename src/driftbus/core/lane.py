@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from driftbus.core.version import Labelled, VersionMonitor
+from driftbus.core.labelled import Labelled
+from driftbus.core.version import VersionMonitor
 
 NEVER = 1 << 62
 # While something waits upon outcomes, it is looked at after each 16th: a few rows late at most, and

@@ -20,7 +20,7 @@ from driftbus.core.block import Block, Rises
 from driftbus.core.episodes import Alarm, Episode, Moment
 from driftbus.core.history import History
 from driftbus.core.labelled import labelled
-from driftbus.core.lane import Lane
+from driftbus.core.lane import NEVER, Lane
 from driftbus.core.ledger import Ledger
 from driftbus.core.policy import Policy
 from driftbus.core.records import (
@@ -34,7 +34,7 @@ from driftbus.core.settings import Limits, Rule, StreamSettings
 from driftbus.core.task import TaskDecision, outcome_error
 from driftbus.core.version import Setup, VersionMonitor
 from driftbus.core.views import DeploymentView
-from driftbus.core.walk import ALARM, CORRECTION, NEVER, OPENED, Decisions, Mark, Rows, walk
+from driftbus.core.walk import ALARM, CORRECTION, OPENED, Decisions, Mark, Rows, walk
 
 VersionKey = tuple[str | None, str]
 
@@ -86,6 +86,7 @@ class StreamMonitor:
         self.limits = limits
         self.clock = 0  # the newest event time of this stream's own records
         self.anchor = 0  # the partition's clock when the newest of them was read
+        self.folds = 0  # how often it changed: views are kept until then
         self.ledger = Ledger()
         self.decision = TaskDecision(settings.task)
         self.setup = Setup(stream, settings, limits, self.decision.task)
@@ -122,6 +123,7 @@ class StreamMonitor:
 
     def fold(self, block: Block, rises: Rises) -> Folded:
         """Fold what a step brings to this stream, `rises` being the partition's clock over the step."""
+        self.folds += 1
         self.ledger.take(block)
         out = Folded([], [])
         cuts: list[tuple[int, ModelEvent | None]] = list(block.model_events)
@@ -180,7 +182,8 @@ class StreamMonitor:
             self._look_at_outcomes(block, o0, o1, lanes, marks, out.errors)
         marks.extend(Mark(pos, CORRECTION, None, correction) for pos, correction in corrections)
         marks.sort(key=lambda mark: mark[:2])
-        walk(self, Rows(block, predictions, outcomes), lanes, marks, rises, last_pos, out.decisions)
+        rows = Rows(block, predictions, outcomes, out.errors)
+        walk(self, rows, lanes, marks, rises, last_pos, out.decisions)
 
     def _look_at_predictions(
         self,
@@ -245,7 +248,7 @@ class StreamMonitor:
                 members = [i for i, k in enumerate(keys) if k == key]
                 mine, at = [outcomes[i] for i in members], [pos[i] for i in members]
                 errs = [found[i] for i in members]
-                guess = None if guesses is None else tuple([c[i] for i in members] for c in guesses)
+                guess = None if guesses is None else tuple([c[i] for i in members] for c in guesses)  # type: ignore[assignment]
             lane = lanes.get(key) or lanes.setdefault(key, Lane(version))
             lane.rows = labelled(mine, at, errs, guess)
             for at_pos, alarm in version.watch_outcomes(mine, at, lane.rows):
@@ -382,13 +385,13 @@ class StreamMonitor:
         if events and version is self.production:
             self.consider(pos, out)
 
-    def take_rows(self, outcomes: Sequence[Outcome]) -> None:
+    def take_rows(self, outcomes: Sequence[Outcome], errors: Sequence[float | None]) -> None:
         """Outcomes of any version and role, taken up: the rows that a training window counts."""
         classes = self.setup.task == "classification"
         self.rows.extend(
             [row.seq for row in outcomes],
             [row.prediction.ts for row in outcomes],
-            [0.0] * len(outcomes),
+            [error or 0.0 for error in errors],
             [row.label for row in outcomes] if classes else None,
         )
 
@@ -418,6 +421,21 @@ class StreamMonitor:
         cls, state: dict[str, Any], stream: str, settings: StreamSettings, limits: Limits
     ) -> StreamMonitor:
         """The stream that `dump` was called on, under the same settings."""
+        self = cls.load_ledger(state, stream, settings, limits)
+        if settings.challenger is not None and self.setup.task != "none":
+            self.challenger = challengers.load(
+                settings.challenger, self.setup.task, settings.positive_label, limits, state["challenger"]
+            )
+        for row in state["versions"]:
+            version = VersionMonitor.load(row, self.setup)
+            self.versions[version.model_version, version.role] = version
+        return self
+
+    @classmethod
+    def load_ledger(
+        cls, state: dict[str, Any], stream: str, settings: StreamSettings, limits: Limits
+    ) -> StreamMonitor:
+        """What outlives a change of settings or of the fold: counters, rows, policy; models begin anew."""
         self = cls(stream, settings, limits)
         self.clock, self.anchor = state["clock"]
         self.ledger = Ledger.load(state["ledger"])
@@ -426,11 +444,5 @@ class StreamMonitor:
         self.current = None if state["current"] is None else tuple(state["current"])
         self.rows = History.load(state["rows"])
         self.policy = Policy.load(state["policy"], stream, settings.retrain, settings.labels, settings.sample)
-        if settings.challenger is not None and self.setup.task != "none":
-            self.challenger = challengers.load(
-                settings.challenger, self.setup.task, settings.positive_label, limits, state["challenger"]
-            )
-        for row in state["versions"]:
-            version = VersionMonitor.load(row, self.setup)
-            self.versions[version.model_version, version.role] = version
+        self.challenger = self._new_challenger()
         return self

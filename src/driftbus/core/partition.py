@@ -67,7 +67,7 @@ class Partition:
         self.number = number
         self.settings_of = settings_of
         self.limits = limits
-        self.join = Join(lambda stream: settings_of(stream).join, limits)
+        self.join = Join(settings_of, limits)
         self.streams: dict[str, StreamMonitor] = {}
         self.clock = 0
         self.corrections = 0  # ever

@@ -32,12 +32,14 @@ class JoinPolicy:
     horizon_ms: int = 7 * DAY_MS
     grace_ms: int = 7 * DAY_MS
     expired_label: Scalar | None = None
-    dead_letter_unmatched: bool = False  # late and orphan labels go to the dead letters, not only into a counter
+    dead_letter_unmatched: bool = (
+        False  # late and orphan labels go to the dead letters, not only into a counter
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePolicy:
-    """Which features are watched. `watch` and `ignore` hold globs; `redact`ed ones are never shown by value."""
+    """Which features are watched. `watch`, `ignore` hold globs; `redact`: never shown by value."""
 
     watch: tuple[str, ...] = ("*",)
     ignore: tuple[str, ...] = ()

@@ -1,12 +1,14 @@
-"""State as bytes: a one-line header that is checked before anything is parsed, then JSON.
+"""State as bytes: a one-line header that is checked before anything is parsed, then the body.
 
-    driftbus-state <format> <crc32 of the payload> <fold version> <configuration hash>\\n{…}
+    driftbus-state <format> <crc32 of the body> <fold version> <configuration hash>\\n<body>
 
-Nothing but JSON is ever read back, so state can hold no code.
+A body is JSON or lines of JSON. Nothing else is ever read back, so state can hold no code. A value
+larger than a Kafka message is cut into parts under keys of their own (`split`, `joined`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -15,23 +17,32 @@ import orjson
 from driftbus.errors import StateError
 
 MAGIC = b"driftbus-state"
-# The layout of header and payloads; a reader refuses others.
+PARTS_MAGIC = b"driftbus-parts"
+# The layout of header and bodies; a reader refuses others.
 FORMAT = 1
 # What the fold computes: raised whenever the same records would give other decisions or models.
 FOLD_VERSION = 1
+# Kafka's brokers take records of 1 MiB by default, framing included.
+PART_BYTES = 900_000
 
 
 class Sealed(NamedTuple):
-    """A payload with what its header says of it."""
+    """A body with what its header says of it."""
 
-    payload: Any
+    body: bytes
     fold: int
     config: str
 
+    def json(self) -> Any:
+        """The body as JSON. Raises `StateError`."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise StateError(f"a state record is not JSON: {error}") from None
 
-def seal(payload: Any, config: str) -> bytes:
-    """A JSON-able payload as bytes for the state topic. `config` is a hash without spaces."""
-    body = orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
+
+def seal(body: bytes, config: str) -> bytes:
+    """A body as bytes for the state topic. `config` is a hash without spaces."""
     return b"%b %d %08x %d %b\n%b" % (MAGIC, FORMAT, crc32(body), FOLD_VERSION, config.encode(), body)
 
 
@@ -45,7 +56,35 @@ def unseal(data: bytes) -> Sealed:
         raise StateError(f"a state record has format {words[1].decode(errors='replace')}, not {FORMAT}")
     if words[2] != b"%08x" % crc32(body):
         raise StateError("a state record's checksum is wrong")
+    if not words[3].isdigit():
+        raise StateError("a state record's fold version is no number")
+    return Sealed(body, int(words[3]), words[4].decode(errors="replace"))
+
+
+def split(key: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The records (key, value) that hold `data` under `key`: one, or a head and numbered parts."""
+    if len(data) <= PART_BYTES:
+        yield key, data
+        return
+    parts = [data[i : i + PART_BYTES] for i in range(0, len(data), PART_BYTES)]
+    yield key, b"%b %d %08x" % (PARTS_MAGIC, len(parts), crc32(data))
+    for index, part in enumerate(parts):
+        yield f"part/{index}/{key}", part
+
+
+def joined(key: str, records: Mapping[str, bytes]) -> bytes:
+    """What `split` was given. Raises `StateError` when a part is missing or of another version."""
+    data = records[key]
+    if not data.startswith(PARTS_MAGIC):
+        return data
     try:
-        return Sealed(orjson.loads(body), int(words[3]), words[4].decode())
-    except ValueError as error:
-        raise StateError(f"a state record cannot be read: {error}") from None
+        count, crc = int(data.split(b" ")[1]), int(data.split(b" ")[2], 16)
+    except (ValueError, IndexError):
+        raise StateError(f"state {key!r} has a head that cannot be read") from None
+    try:
+        data = b"".join(records[f"part/{index}/{key}"] for index in range(count))
+    except KeyError as missing:
+        raise StateError(f"state {key!r} lacks its part {missing}") from None
+    if crc32(data) != crc:
+        raise StateError(f"state {key!r} mixes parts of different snapshots")
+    return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from driftbus.core.episodes import Alarm, Episodes, Rows
 from driftbus.core.features import FeatureWatch
@@ -199,30 +199,24 @@ class VersionMonitor:
         predictions, weights = rows.predictions[cut], rows.weights[cut]
         self.outcomes += stop - start
         self.rows.outcomes.extend(seqs, rows.tss[cut], rows.errors[cut], labels if classes else None)
-        scores: Sequence[Any] | None = rows.scores[cut]
-        if scores is not None and scores.count(None) == len(scores):
-            scores = None
-        heavy = weights if weights.count(None) != len(weights) else None
+        scores, slices = _present(rows.scores[cut]), rows.slices[cut]
+        heavy = _present(weights)
         self.performance.add(seqs, label_tss, labels, predictions, scores, heavy)
         if rows.challenger_predictions is not None and rows.challenger_scores is not None:
-            self._add_challenger(rows, cut, heavy)
-        slices = rows.slices[cut]
+            guesses, beliefs = rows.challenger_predictions[cut], rows.challenger_scores[cut]
+            self._add_challenger(seqs, label_tss, labels, guesses, beliefs, weights)
         if slices.count(None) != len(slices):
             self._add_slices(slices, seqs, label_tss, labels, predictions, scores, heavy)
 
-    def _add_challenger(self, rows: Labelled, cut: slice, weights: Sequence[float | None] | None) -> None:
-        predictions = rows.challenger_predictions[cut]  # type: ignore[index]
-        scores: Sequence[Any] | None = rows.challenger_scores[cut]  # type: ignore[index]
-        columns = [rows.seqs[cut], rows.label_tss[cut], rows.labels[cut], predictions, scores]
-        if predictions.count(None):
+    def _add_challenger(self, *columns: Sequence[Any]) -> None:
+        """`columns`: seqs, times, labels, the challenger's predictions and scores, weights."""
+        if columns[3].count(None):
             kept = [row for row in zip(*columns, strict=True) if row[3] is not None]
             if not kept:
                 return
-            columns = list(zip(*kept, strict=True))
-            weights = None
-        if columns[4].count(None):
-            columns[4] = None  # type: ignore[call-overload]
-        self.challenger_performance.add(*columns, weights)  # type: ignore[arg-type]
+            columns = tuple(zip(*kept, strict=True))
+        seqs, times, labels, guesses, scores, weights = columns
+        self.challenger_performance.add(seqs, times, labels, guesses, _present(scores), _present(weights))
 
     def _add_slices(
         self,
@@ -240,7 +234,8 @@ class VersionMonitor:
                     self.slices_dropped += len(members)
                     continue
                 performance = self.slices[key] = self._performance((), custom=False)
-            performance.add(*(None if c is None else [c[i] for i in members] for c in columns))
+            some: list[Any] = [None if c is None else [c[i] for i in members] for c in columns]
+            performance.add(*some)
 
     def read_rules(self) -> None:
         """Take the rules' metrics over their windows, as of the newest outcome absorbed."""
@@ -340,12 +335,17 @@ def rule_of(name: str, setup: Setup) -> SignalRule:
     return rules[name](plan)
 
 
+def _present(column: Sequence[Any]) -> Sequence[Any] | None:
+    """The column, or None where it holds nothing but None."""
+    return None if column.count(None) == len(column) else column
+
+
 def _feature_category(signal: str) -> Category:
     return "data" if signal.startswith("feature/") else "quality"
 
 
 def _alarm(hit: SignalHit, category: Category) -> Alarm:
-    direction = 1 if hit.direction > 0 else -1 if hit.direction < 0 else 0
+    direction: Literal[-1, 0, 1] = 1 if hit.direction > 0 else -1 if hit.direction < 0 else 0
     return Alarm(
         hit.signal, hit.detector, category, direction, hit.before, hit.after, hit.since, hit.evidence
     )

@@ -36,11 +36,12 @@ class Mark(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A part of a block: which of its predictions and outcomes (start, stop)."""
+    """A part of a block: which of its predictions and outcomes (start, stop), and each outcome's error."""
 
     block: Block
     predictions: tuple[int, int]
     outcomes: tuple[int, int]
+    errors: Sequence[float | None]
 
 
 def walk(
@@ -88,6 +89,7 @@ class _Walk:
         self.block = rows.block
         self.p_at, self.p_end = rows.predictions
         self.o_at, self.o_end = rows.outcomes
+        self.errors = rows.errors
         self.lanes = list(lanes.values())
         self.rises = rises
         self.now = -2  # the position up to which rows are taken up
@@ -164,7 +166,7 @@ class _Walk:
             monitor.ledger.outcomes += len(rows)
             monitor.clock = max(monitor.clock, max(row.label_ts for row in rows))
             newest = max(newest, block.outcome_pos[o - 1])
-            monitor.take_rows(rows)
+            monitor.take_rows(rows, self.errors[self.o_at : o])
             self.o_at = o
         if newest > -2:
             monitor.anchor = self.rises.at(newest)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -43,7 +43,7 @@ class Unusable(NamedTuple):
 def read_events(path: Path, advance: Callable[[int], None]) -> Iterator[Line | Unusable]:
     """Every line of one file. `advance` is told how many bytes of the file have been read, now and then."""
     with open(path, "rb") as raw:
-        source: IO[bytes] = gzip.GzipFile(fileobj=raw) if path.name.endswith(".gz") else raw
+        source: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if path.name.endswith(".gz") else raw
         try:
             for number, text in enumerate(source, 1):
                 if number % PROGRESS_LINES == 0:

@@ -64,7 +64,7 @@ def _rows(
         return
     with open(path, "rb") as raw:
         unpacked = gzip.GzipFile(fileobj=raw) if path.name.endswith(".gz") else raw
-        reader = csv.DictReader(io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline=""))  # type: ignore[arg-type]
+        reader = csv.DictReader(io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline=""))
         _check(columns, list(reader.fieldnames or ()))
         for number, row in enumerate(reader, 2):
             if number % PROGRESS_LINES == 0:

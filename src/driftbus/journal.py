@@ -1,0 +1,211 @@
+"""What a partition writes to `state`: step records in ring slots, snapshots, the join's blocks.
+
+    step/{n mod R}    what step n did: input ranges, tick, the join's verdicts, fingerprints of decisions
+    stream/{name}     one stream as of some step
+    join              the join as of some step, with bitmaps over
+    block/{number}    the predictions that waited at an earlier join snapshot, as they came
+
+Every step record carries `floor`: the first step that a changed stream or the join still needs. Before the
+ring would overwrite it, the laggards are snapshotted; so a recovery folds at most R steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+import orjson
+
+from driftbus.core.partition import Partition, StepInput, StepResult
+from driftbus.core.records import Correction
+from driftbus.core.snapshot import seal, split
+
+# Ring slots: a recovery folds at most this many steps, some 640,000 records at 5,000 a step: seconds.
+RING = 128
+# Each changed stream is snapshotted about once in so many steps, a few in each, so that no step is long:
+# half the ring, which leaves the other half for steps in which more streams change than were foreseen.
+SNAPSHOT_STEPS = 64
+# The join's snapshot is one record (bitmaps) and the new block; every quarter of the ring.
+JOIN_STEPS = 32
+
+StateRecord = tuple[str, bytes | None]
+
+
+class Ranges(NamedTuple):
+    """What a step took of its inputs, per topic (short name): offsets start ≤ offset < end, less those
+    that were refused for want of room (they decode, but were dead-lettered)."""
+
+    taken: Mapping[str, tuple[int, int]]
+    refused: Mapping[str, list[int]]
+
+
+class Journal:
+    """One partition's numbers: which step comes next, and since when each stream has changed."""
+
+    def __init__(
+        self, config_hash: str, fingerprint: Callable[[str], str], topic_ids: Mapping[str, str]
+    ) -> None:
+        self.config_hash = config_hash
+        self.fingerprint = fingerprint
+        self.topic_ids = topic_ids
+        self.next_step = 0
+        self.changed: dict[str, int] = {}  # stream → first step not in its snapshot; oldest first
+        self.join_changed: int | None = None
+        self.join_snapshot_at = 0
+        self._credit = 0.0
+
+    @property
+    def floor(self) -> int:
+        """The first step that a restore still needs."""
+        since = [next(iter(self.changed.values()))] if self.changed else []
+        if self.join_changed is not None:
+            since.append(self.join_changed)
+        return min(since, default=self.next_step)
+
+    def step(
+        self,
+        partition: Partition,
+        given: StepInput,
+        result: StepResult,
+        ranges: Ranges,
+        clock_start: int,
+        everything: bool = False,
+    ) -> Iterator[StateRecord]:
+        """The records of one step, in the order to write; `everything` snapshots all that changed."""
+        n = self.next_step
+        self.next_step = n + 1
+        for stream in result.touched:
+            self.changed.setdefault(stream, n)
+        if self.join_changed is None:
+            self.join_changed = n
+        for stream in self._laggards(n, everything):
+            yield from self._stream(partition, stream, n)
+        if everything or n - self.join_snapshot_at >= JOIN_STEPS:
+            yield from self._join(partition, n)
+        yield (
+            f"step/{n % RING}",
+            seal(orjson.dumps(self._record(n, given, result, ranges, clock_start)), self.config_hash),
+        )
+
+    def _laggards(self, n: int, everything: bool) -> list[str]:
+        """The longest changed streams: their share of this step, and all that the ring would lose."""
+        if everything:
+            return list(self.changed)
+        self._credit += len(self.changed) / SNAPSHOT_STEPS
+        share = int(self._credit)
+        self._credit -= share
+        chosen = list(islice(self.changed, share))
+        for stream, first in islice(self.changed.items(), share, None):
+            if n - first < RING - 2:
+                break
+            chosen.append(stream)
+        return chosen
+
+    def _stream(self, partition: Partition, stream: str, n: int) -> Iterator[StateRecord]:
+        del self.changed[stream]
+        state = {
+            "step": n,
+            "fingerprint": self.fingerprint(stream),
+            "state": partition.streams[stream].dump(),
+        }
+        yield from split(f"stream/{stream}", seal(orjson.dumps(state), self.config_hash))
+
+    def _join(self, partition: Partition, n: int) -> Iterator[StateRecord]:
+        blocks, dropped = partition.join.compact()
+        for number, rows in blocks.items():
+            yield from split(f"block/{number}", seal(b"\n".join(rows), self.config_hash))
+        for number in dropped:
+            yield f"block/{number}", None
+        state = {
+            "step": n,
+            "clock": partition.clock,
+            "corrections": partition.corrections,
+            "join": partition.join.dump(),
+        }
+        yield from split("join", seal(orjson.dumps(state), self.config_hash))
+        self.join_changed = None
+        self.join_snapshot_at = n
+
+    def _record(
+        self, n: int, given: StepInput, result: StepResult, ranges: Ranges, clock_start: int
+    ) -> dict[str, Any]:
+        return {
+            "step": n,
+            "floor": self.floor,
+            "tick": given.tick_ms,
+            "idle": sorted(given.idle),
+            "clock": clock_start,
+            "inputs": ranges.taken,
+            "refused": ranges.refused,
+            "topic_ids": self.topic_ids,
+            "seq": [result.first_seq, result.next_seq],
+            "rejected": result.rejected,
+            "outcome_pos": run_lengths(result.outcome_pos),
+            "corrections": [[pos, *correction] for pos, correction in result.correction_rows],
+            "counts": result.counts,
+            "decisions": result.digests,
+        }
+
+
+class StepRecord(NamedTuple):
+    """A step as `state` holds it."""
+
+    step: int
+    floor: int
+    tick: int | None
+    idle: frozenset[str]
+    clock: int
+    inputs: dict[str, tuple[int, int]]
+    refused: dict[str, list[int]]
+    topic_ids: dict[str, str]
+    first_seq: int
+    next_seq: int
+    rejected: frozenset[int]
+    outcome_pos: list[int]
+    corrections: list[tuple[int, Correction]]
+    counts: dict[str, dict[str, int]]
+    digests: dict[str, str]
+    config: str
+    fold: int
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any], config: str, fold: int) -> StepRecord:
+        return cls(
+            raw["step"],
+            raw["floor"],
+            raw["tick"],
+            frozenset(raw["idle"]),
+            raw["clock"],
+            {topic: (start, end) for topic, (start, end) in raw["inputs"].items()},
+            raw["refused"],
+            raw["topic_ids"],
+            raw["seq"][0],
+            raw["seq"][1],
+            frozenset(raw["rejected"]),
+            list(from_run_lengths(raw["outcome_pos"])),
+            [(pos, Correction(*fields)) for pos, *fields in raw["corrections"]],
+            raw["counts"],
+            raw["decisions"],
+            config,
+            fold,
+        )
+
+
+def run_lengths(numbers: list[int]) -> list[list[int]]:
+    """Numbers as runs of consecutive ones: [start, length]."""
+    runs: list[list[int]] = []
+    following = None
+    for number in numbers:
+        if number == following:
+            runs[-1][1] += 1
+        else:
+            runs.append([number, 1])
+        following = number + 1
+    return runs
+
+
+def from_run_lengths(runs: list[list[int]]) -> Iterator[int]:
+    """What `run_lengths` was given."""
+    for start, length in runs:
+        yield from range(start, start + length)

@@ -1,0 +1,340 @@
+"""State → a running partition: snapshots, then the steps after them folded again.
+
+ 1. `committed()` of the three inputs: the barrier behind which no transaction of ours is pending
+ 2. the read-uncommitted end of `state`
+ 3. `state` read committed up to there, waiting (with a limit) for transactions that are still open
+ 4. steps floor … n are all there, of these topics
+ 5. per step: the join if it is younger than its snapshot, each stream likewise
+ 6. `seq` is gapless, and the same decisions come out as were published
+ 7. step n says where to go on
+
+Nothing is published here. Every contradiction stops the start, loudly.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from driftbus.config import Settings
+from driftbus.core.block import Block, Run, clock_rises
+from driftbus.core.codec import decode, decode_outcome
+from driftbus.core.monitor import StreamMonitor
+from driftbus.core.partition import Partition
+from driftbus.core.records import Outcome
+from driftbus.core.snapshot import FOLD_VERSION, joined, unseal
+from driftbus.errors import InvalidRecord, StateError
+from driftbus.intake import INPUTS
+from driftbus.journal import RING, Journal, StepRecord
+from driftbus.locate import offset_of
+from driftbus.ports import Bus, Record, TopicPartition
+
+log = logging.getLogger("driftbus.restore")
+
+# A transaction may stay open for its timeout (15 s by our own setting) before the broker aborts it; an
+# upstream's or another's may take a minute by Kafka's default.
+OPEN_TRANSACTION_LIMIT_S = 90.0
+
+
+@dataclass(slots=True)
+class Task:
+    """One partition at work: its fold, its journal, and where its inputs stand (short topic → offset)."""
+
+    partition: Partition
+    journal: Journal
+    positions: dict[str, int]
+    fresh: bool  # no step has been written yet: the first one fixes the positions
+
+
+def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]:
+    """Restore one partition. Yields how far it is (0 to 1) between pieces of work, at last the `Task`.
+
+    Raises `StateError` for any contradiction, `BusError` when the bus fails.
+    """
+    topics = settings.topics
+    inputs = {topic: TopicPartition(topics[topic], number) for topic in INPUTS}
+    committed = bus.committed(settings.group, list(inputs.values()))
+    yield 0.0
+    records: dict[str, bytes] = {}
+    for share in _read_state(bus, topics["state"], number, records):
+        yield 0.3 * share
+    ids = {topic: bus.topic_id(topics[topic]) for topic in (*INPUTS, "outcomes")}
+    partition = Partition(number, settings.stream, settings.limits)
+    journal = Journal(settings.config_hash, settings.fingerprint, ids)
+    steps = _steps(records, ids)
+    if not steps:
+        if committed:
+            raise StateError(
+                f"partition {number}: group {settings.group!r} has committed offsets but no state; "
+                "use a new group, or bring the state topic back"
+            )
+        begins = {topic: bus.begin_offset(tp.topic, number) for topic, tp in inputs.items()}
+        yield Task(partition, journal, begins, fresh=True)
+        return
+    last = steps[max(steps)]
+    positions = {topic: end for topic, (_, end) in last.inputs.items()}
+    for topic, tp in inputs.items():
+        if tp in committed and committed[tp] != positions[topic]:
+            raise StateError(
+                f"{tp.topic}[{number}]: the group's offset is {committed[tp]}, step {last.step} ended at "
+                f"{positions[topic]}"
+            )
+        if bus.begin_offset(tp.topic, number) > positions[topic]:
+            raise StateError(
+                f"{tp.topic}[{number}]: retention removed offset {positions[topic]}, not yet read"
+            )
+    restoring = _Restoring(bus, settings, partition, steps, records)
+    for share in restoring.run():
+        yield 0.3 + 0.7 * share
+    journal.next_step = last.step + 1
+    journal.changed = restoring.changed()
+    journal.join_snapshot_at = restoring.join_step
+    journal.join_changed = restoring.join_step + 1 if last.step > restoring.join_step else None
+    yield Task(partition, journal, positions, fresh=False)
+
+
+def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) -> Iterator[float]:
+    """Fill `records` with the newest value of each key; yields progress."""
+    end = bus.end_offset(topic, number, committed=False)
+    deadline = time.monotonic() + OPEN_TRANSACTION_LIMIT_S
+    while bus.end_offset(topic, number, committed=True) < end:
+        if time.monotonic() > deadline:
+            raise StateError(
+                f"{topic}[{number}]: a transaction has been open for {OPEN_TRANSACTION_LIMIT_S} s"
+            )
+        time.sleep(0.05)
+        yield 0.0
+    begin = bus.begin_offset(topic, number)
+    for count, record in enumerate(bus.read_from(topic, number, begin, end)):
+        if record.key is not None:
+            key = record.key.decode()
+            if record.value is None:
+                records.pop(key, None)
+            else:
+                records[key] = record.value
+        if count % 500 == 0:
+            yield (record.offset - begin) / max(1, end - begin)
+
+
+def _steps(records: Mapping[str, bytes], ids: Mapping[str, str]) -> dict[int, StepRecord]:
+    """The steps that are still needed, by number; checked for gaps and foreign topics."""
+    found: dict[int, StepRecord] = {}
+    for slot in range(RING):
+        data = records.get(f"step/{slot}")
+        if data is not None:
+            sealed = unseal(data)
+            step = StepRecord.of(sealed.json(), sealed.config, sealed.fold)
+            found[step.step] = step
+    if not found:
+        if records:
+            raise StateError("state holds snapshots but no steps")
+        return {}
+    last = found[max(found)]
+    for n in range(last.floor, last.step + 1):
+        if n not in found:
+            raise StateError(f"state lacks step {n} (the last one is {last.step}, its floor {last.floor})")
+    for topic, known in last.topic_ids.items():
+        if ids[topic] != known:
+            raise StateError(f"topic {topic!r} was deleted and created again since step {last.step}")
+    return {n: step for n, step in found.items() if n >= last.floor or n == last.step}
+
+
+class _Restoring:
+    def __init__(
+        self,
+        bus: Bus,
+        settings: Settings,
+        partition: Partition,
+        steps: dict[int, StepRecord],
+        records: dict[str, bytes],
+    ) -> None:
+        self.bus = bus
+        self.settings = settings
+        self.partition = partition
+        self.steps = steps
+        self.records = records
+        self.last = steps[max(steps)]
+        self.snapshot_of: dict[str, int] = {}
+        self.changed_since: dict[str, int] = {}
+        self.changed_config: set[str] = set()
+        self.join_step = -1
+
+    def changed(self) -> dict[str, int]:
+        """Streams that changed after their snapshot, by their first such step."""
+        return dict(sorted(self.changed_since.items(), key=lambda item: item[1]))
+
+    def run(self) -> Iterator[float]:
+        self._load_streams()
+        yield 0.1
+        yield from self._load_join()
+        tail = [self.steps[n] for n in sorted(self.steps) if n >= self.last.floor]
+        if tail:
+            for done in self._fold(tail):
+                yield 0.4 + 0.6 * done
+        join = self.partition.join
+        if join.next_seq != self.last.next_seq:
+            raise StateError(
+                f"the join ends at seq {join.next_seq}, step {self.last.step} at {self.last.next_seq}"
+            )
+
+    def _load_streams(self) -> None:
+        settings = self.settings
+        for key in self.records:
+            if not key.startswith("stream/"):
+                continue
+            name = key.removeprefix("stream/")
+            sealed = unseal(joined(key, self.records))
+            raw = sealed.json()
+            rules = settings.stream(name)
+            if sealed.fold == FOLD_VERSION and raw["fingerprint"] == settings.fingerprint(name):
+                monitor = StreamMonitor.load(raw["state"], name, rules, settings.limits)
+            else:
+                monitor = StreamMonitor.load_ledger(raw["state"], name, rules, settings.limits)
+                self.changed_config.add(name)
+                log.warning(
+                    "stream %r starts a new reference: its configuration or the version changed", name
+                )
+            self.partition.streams[name] = monitor
+            self.partition.note_due(name, monitor)
+            self.snapshot_of[name] = raw["step"]
+
+    def _load_join(self) -> Iterator[float]:
+        if "join" not in self.records:
+            return
+        raw = unseal(joined("join", self.records)).json()
+        self.join_step = raw["step"]
+        self.partition.corrections = raw["corrections"]
+        self.partition.clock = raw["clock"]
+        blocks = {}
+        for number, *_ in raw["join"]["pending"]:
+            body = unseal(joined(f"block/{number}", self.records)).body
+            blocks[number] = body.split(b"\n")
+        yield 0.2
+        outcomes = self._outcomes(raw["join"]["remembered_from"], raw["join"]["next_seq"])
+        self.partition.join.load(raw["join"], blocks, outcomes)
+        yield 0.4
+
+    def _outcomes(self, first: int, stop: int) -> Iterator[Outcome]:
+        """Outcomes first ≤ seq < stop from the log, checked for gaps."""
+        if first >= stop:
+            return
+        topic, number = self.settings.topics["outcomes"], self.partition.number
+        expected = first
+        for record in self.bus.read_from(topic, number, offset_of(self.bus, topic, number, first)):
+            outcome = decode_outcome(record.value or b"null")
+            if outcome.seq != expected:
+                raise StateError(f"{topic}[{number}]: seq {expected} is missing, {outcome.seq} follows")
+            yield outcome
+            expected += 1
+            if expected == stop:
+                return
+        raise StateError(f"{topic}[{number}] ends at seq {expected}, the state at {stop}")
+
+    def _fold(self, tail: list[StepRecord]) -> Iterator[float]:
+        readers = {topic: self._reader(topic, tail) for topic in INPUTS}
+        outcomes = self._outcomes(tail[0].first_seq, tail[-1].next_seq)
+        self.partition.clock = tail[0].clock
+        for done, step in enumerate(tail, 1):
+            runs = [run for topic in INPUTS if (run := readers[topic](step)).events]
+            rows = [next(outcomes) for _ in range(step.next_seq - step.first_seq)]
+            if step.step > self.join_step:
+                self._fold_join(step, runs)
+            self._fold_streams(step, runs, rows)
+            yield done / len(tail)
+
+    def _reader(self, topic: str, tail: list[StepRecord]) -> Callable[[StepRecord], Run]:
+        """Reads one input forward, a step's range at a time, decoded as it was then."""
+        start, end = tail[0].inputs[topic][0], tail[-1].inputs[topic][1]
+        tp = TopicPartition(self.settings.topics[topic], self.partition.number)
+        records = iter(()) if start == end else self.bus.read_from(tp.topic, tp.partition, start, end)
+        ahead: list[Record] = []
+
+        def read(step: StepRecord) -> Run:
+            run = Run(topic, [], [], [])
+            refused = set(step.refused.get(topic, ()))
+            for record in chain(ahead.copy(), records):
+                ahead.clear()
+                if record.offset >= step.inputs[topic][1]:
+                    ahead.append(record)
+                    break
+                if record.offset in refused:
+                    continue
+                try:
+                    event = decode(
+                        topic,
+                        record.key,
+                        record.value,
+                        record.headers,
+                        record.timestamp_ms,
+                        self.settings.limits.max_record_bytes,
+                    )
+                except InvalidRecord:
+                    continue
+                run.events.append(event)
+                run.offsets.append(record.offset)
+                run.times.append(record.timestamp_ms)
+            return run
+
+        return read
+
+    def _fold_join(self, step: StepRecord, runs: list[Run]) -> None:
+        join = self.partition.join
+        join.step(runs, step.idle, step.tick)
+        if join.next_seq != step.next_seq:
+            raise StateError(
+                f"step {step.step} joined up to seq {step.next_seq}, folded again {join.next_seq}"
+            )
+        self.partition.corrections += len(step.corrections)
+
+    def _fold_streams(self, step: StepRecord, runs: list[Run], rows: list[Outcome]) -> None:
+        blocks = recorded_blocks(step, runs, rows)
+        rises = clock_rises(step.clock, runs, step.tick)
+        result = self.partition.refold(
+            blocks, rises, lambda stream: step.step > self.snapshot_of.get(stream, -1)
+        )
+        for stream in result.touched:
+            self.changed_since.setdefault(stream, step.step)
+            comparable = step.config == self.settings.config_hash and step.fold == FOLD_VERSION
+            comparable = comparable and stream not in self.changed_config
+            if comparable and result.digests.get(stream) != step.digests.get(stream):
+                raise StateError(
+                    f"stream {stream!r}: step {step.step} published other decisions than its fold gives now"
+                )
+
+
+def recorded_blocks(step: StepRecord, runs: list[Run], outcomes: list[Outcome]) -> dict[str, Block]:
+    """What a recorded step brought to each stream, from its inputs, its outcomes and its verdicts."""
+    blocks: dict[str, Block] = {}
+
+    def block_of(stream: str) -> Block:
+        block = blocks.get(stream)
+        if block is None:
+            block = blocks[stream] = Block()
+        return block
+
+    pos = 0
+    for run in runs:
+        for event, offset in zip(run.events, run.offsets, strict=True):
+            block = block_of(event.stream)
+            if run.topic == "predictions":
+                if offset not in step.rejected:
+                    block.predictions.append(event)
+                    block.prediction_pos.append(pos)
+                    block.prediction_offsets.append(offset)
+            elif run.topic == "labels":
+                block.last_label_ts = max(block.last_label_ts, event.ts)
+            else:
+                block.model_events.append((pos, event))
+            pos += 1
+    for outcome, at in zip(outcomes, step.outcome_pos, strict=True):
+        block = block_of(outcome.prediction.stream)
+        block.outcomes.append(outcome)
+        block.outcome_pos.append(at)
+    for at, correction in step.corrections:
+        block_of(correction.stream).corrections.append((at, correction))
+    for stream, counts in step.counts.items():
+        block_of(stream).counts = counts
+    return blocks

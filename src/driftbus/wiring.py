@@ -1,0 +1,178 @@
+"""Settings → a running worker: the one file that names concrete classes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from driftbus.adapters.http.server import HttpServer
+from driftbus.config import Settings, load
+from driftbus.core.settings import Limits
+from driftbus.errors import BusError, ConfigError, Fenced, MissingTopic, StateError, Unavailable
+from driftbus.exposure import WorkerSource
+from driftbus.ports import Bus
+from driftbus.topics import topic_specs
+from driftbus.worker import Worker, check_topics
+
+log = logging.getLogger("driftbus.wiring")
+
+# Between two attempts to reach a bus that is away: short enough that a broker's restart costs seconds.
+RETRY_S = 2.0
+# Partitions of topics that the embedded bus makes by itself: as many workers as a laptop has use for.
+EMBEDDED_PARTITIONS = 4
+# Exit code of a process whose loop stalled: none of the shell's or of ours, so a supervisor's log tells it.
+STALLED_EXIT = 70
+
+
+def open_bus(settings: Settings) -> Bus:
+    """The bus that the configuration names; only its adapter is imported, which keeps commands quick."""
+    if settings.bus == "kafka":
+        from driftbus.adapters.kafka.bus import KafkaBus
+
+        return KafkaBus(settings.kafka, partitioner=settings.partitioner)
+    from driftbus.adapters.embedded.bus import EmbeddedBus
+
+    return EmbeddedBus(settings.embedded_path, partitioner=settings.partitioner)
+
+
+def worker_id(settings: Settings) -> str:
+    """The configured id, else host and port: workers that differ in their port alone fence no other."""
+    return settings.worker_id or f"{socket.gethostname()}-{settings.http.port}"
+
+
+def run_worker(settings: Settings, config_path: Path | None) -> int:
+    """Run the service until SIGTERM or SIGINT; the exit code."""
+    service = _Service(settings, config_path)
+    signal.signal(signal.SIGTERM, service.on_stop)
+    signal.signal(signal.SIGINT, service.on_stop)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, service.on_reload)
+    return service.run()
+
+
+class _Service:
+    """Runs one worker after another: anew after a fenced transaction, a lost broker, a new configuration."""
+
+    def __init__(self, settings: Settings, config_path: Path | None) -> None:
+        self.settings = settings
+        self.config_path = config_path
+        self.worker: Worker | None = None
+        self.stopping = threading.Event()
+        self.reloading = threading.Event()
+        self.source = WorkerSource()
+
+    def on_stop(self, number: int, frame: FrameType | None) -> None:
+        log.info("%s: finishing the step, committing, leaving", signal.Signals(number).name)
+        self.stopping.set()
+        if self.worker is not None:
+            self.worker.stop()
+
+    def on_reload(self, number: int, frame: FrameType | None) -> None:
+        self.reloading.set()
+        if self.worker is not None:
+            self.worker.stop()
+
+    def run(self) -> int:
+        server = None
+        if self.settings.http.enabled:
+            server = HttpServer(self.source, self.settings.http.host, self.settings.http.port)
+            server.start()
+            log.info("page and metrics at %s", server.url)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        try:
+            return self._work()
+        finally:
+            if server is not None:
+                server.close()
+
+    def _work(self) -> int:
+        while not self.stopping.is_set():
+            self._take_over_configuration()
+            try:
+                self._once()
+            except (MissingTopic, StateError) as error:
+                log.error("%s", error)
+                return 1
+            except Unavailable as error:
+                self._trouble(str(error))
+                log.warning("%s; trying again", error)
+                self.stopping.wait(RETRY_S)
+            except (Fenced, BusError) as error:
+                self._trouble(str(error))
+                log.error("%s; all that was not committed is discarded", error)
+                if not self.settings.worker.restart:
+                    return 1
+                self.stopping.wait(self.settings.worker.restart_wait_ms / 1000)
+        return 0
+
+    def _once(self) -> None:
+        bus = open_bus(self.settings)
+        try:
+            if self.settings.bus == "embedded":
+                # One machine, one file: nobody else would create them, and nothing that exists is changed.
+                bus.create_topics(topic_specs(self.settings, EMBEDDED_PARTITIONS))
+            partitions = check_topics(bus, self.settings)
+            self.worker = Worker(
+                bus,
+                replace(self.settings, limits=share(self.settings.limits, partitions)),
+                worker_id(self.settings),
+            )
+            self.source.watch(self.worker)
+            if self.stopping.is_set():
+                return
+            self.worker.run()
+        finally:
+            self.worker = None
+            self.source.watch(None)
+            bus.close()
+
+    def _take_over_configuration(self) -> None:
+        if not self.reloading.is_set():
+            return
+        self.reloading.clear()
+        try:
+            self.settings = load(self.config_path, os.environ)
+        except ConfigError as error:
+            log.error("the new configuration is not taken over: %s", error)
+        else:
+            log.info("took over the new configuration")
+
+    def _trouble(self, text: str) -> None:
+        self.source.trouble = text
+
+    def _watch(self) -> None:
+        """End the process when its loop has not moved for too long: a hung client library cannot be woken."""
+        while True:
+            time.sleep(1.0)
+            worker = self.worker
+            limit_s = self.settings.worker.stall_timeout_ms / 1000
+            if worker is not None and time.monotonic() - worker.turned_at > limit_s:
+                log.critical("the loop has not moved for %.0f s: ending the process", limit_s)
+                with suppress(Exception):
+                    logging.shutdown()
+                os._exit(STALLED_EXIT)
+
+
+def share(limits: Limits, partitions: int) -> Limits:
+    """The limits of one partition: process-wide bounds over as many as a single worker may come to hold.
+
+    The share does not depend on how many are assigned, since what is forgotten must not depend on it.
+    """
+
+    def part(n: int) -> int:
+        return max(1, n // max(1, partitions))
+
+    return replace(
+        limits,
+        max_pending=part(limits.max_pending),
+        max_early_labels=part(limits.max_early_labels),
+        max_remembered=part(limits.max_remembered),
+    )

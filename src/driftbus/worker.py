@@ -1,0 +1,334 @@
+"""The service: poll → decode → fold → produce → commit; rebalances; shutdown.
+
+One transaction is one step of each partition that has records. In it, in this order:
+
+ 1. the partitions' records are decoded and folded
+ 2. outcomes, corrections and dead letters are produced
+ 3. if anything was decided, what was produced is flushed, and the decisions follow with their offsets
+ 4. step records and snapshots are produced
+ 5. the positions of all three inputs are sent with the group's generation: no poll lies between the last
+    record of the step and this
+ 6. commit
+
+Crash-only: any error in a transaction discards everything and ends the run; the next one restores.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from driftbus.config import Settings
+from driftbus.core.partition import StepInput, StepResult
+from driftbus.errors import StateError
+from driftbus.intake import INPUTS, Intake, take_in
+from driftbus.journal import Ranges
+from driftbus.ports import Bus, Consumer, Record, TopicPartition, Transaction
+from driftbus.publish import Publisher
+from driftbus.restore import Task, restore
+
+log = logging.getLogger("driftbus.worker")
+
+COPARTITIONED = (*INPUTS, "outcomes", "label-corrections", "state")
+# How long one round of restoring may take before the consumer is polled again to stay in its group.
+RESTORE_SLICE_S = 0.25
+# An idle partition whose deadlines are near is looked at this often.
+IDLE_TICK_S = 1.0
+# Asking the broker for ends costs a request per input: often enough for an alert with `for: 1m`.
+LAG_EVERY_S = 5.0
+# Upper bounds of the transaction histogram's buckets, in seconds.
+TRANSACTION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a worker counts beside its streams' own state; since the process began."""
+
+    records: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INPUTS, 0))
+    dead_letters: dict[tuple[str, str], int] = field(default_factory=dict)
+    misrouted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INPUTS, 0))
+    steps: int = 0
+    rebalances: int = 0
+    transaction_counts: list[int] = field(default_factory=lambda: [0] * (len(TRANSACTION_BOUNDS_S) + 1))
+    transaction_seconds: float = 0.0
+
+
+class Worker:
+    """One member of the group. `run` returns after `stop`; any error it raises means: start anew.
+
+    `lock` is held while state changes; readers of the state (metrics, page) take it too.
+    """
+
+    def __init__(self, bus: Bus, settings: Settings, worker_id: str) -> None:
+        self.settings = settings
+        self.worker_id = worker_id
+        self.lock = threading.Lock()
+        self.tasks: dict[int, Task] = {}
+        self.restoring: dict[int, tuple[Iterator[float | Task], float]] = {}
+        self.counters = Counters()
+        self.connected = False
+        self.trouble: str | None = None
+        self.turned_at = time.monotonic()
+        self.partitions = 0
+        self.lag: dict[tuple[str, int], int] = {}
+        self._bus = bus
+        self._topics = settings.topics
+        self._short = {self._topics[name]: name for name in INPUTS}
+        self._stopping = threading.Event()
+        self._publisher: Publisher | None = None
+        self._home: dict[str, int] = {}
+        self._idle_since: dict[int, float] = {}
+        self._lag_at = 0.0
+
+    def stop(self) -> None:
+        """Ask the loop to finish its step, commit and leave the group. Any thread, any signal."""
+        self._stopping.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
+    def published(self) -> dict[str, int]:
+        """Records published, by short topic name."""
+        return self._publisher.published if self._publisher else {}
+
+    def run(self) -> None:
+        """Work until `stop`. Raises `BusError` and `StateError`: nothing is left half done."""
+        self.partitions = check_topics(self._bus, self.settings)
+        transaction = self._bus.transaction(f"{self.settings.group}-{self.worker_id}")
+        try:
+            self._publisher = Publisher(self._bus, transaction, self.settings)
+            consumer = self._bus.consumer(
+                self.settings.group,
+                [self._topics[name] for name in INPUTS],
+                assigned=self._assigned,
+                revoked=self._revoked,
+            )
+            self.connected, self.trouble = True, None
+            try:
+                self._loop(consumer, transaction)
+            finally:
+                self.connected = False
+                with self.lock:
+                    self.tasks.clear()
+                    self.restoring.clear()
+                consumer.close()
+        finally:
+            transaction.close()
+
+    def _loop(self, consumer: Consumer, transaction: Transaction) -> None:
+        while not self.stopping:
+            self.turned_at = time.monotonic()
+            records = self._gather(consumer)
+            if self.restoring:
+                self._restore_some(consumer)
+            due = self._ticks(consumer) if not records else {}
+            self._measure_lag(consumer)
+            if records or due:
+                self._step(consumer, transaction, records, due)
+        if self.tasks:
+            # A last step with every snapshot: the next start has nothing to fold.
+            self._step(consumer, transaction, {}, dict.fromkeys(self.tasks), everything=True)
+        log.info("stopped: all committed, leaving the group")
+
+    # -- partitions come and go ----------------------------------------------------------------------
+
+    def _assigned(self, partitions: list[TopicPartition]) -> None:
+        numbers = sorted({tp.partition for tp in partitions})
+        self.counters.rebalances += 1
+        log.info("assigned partitions %s", numbers)
+        with self.lock:
+            for number in numbers:
+                self.restoring[number] = (restore(self._bus, self.settings, number), 0.0)
+
+    def _revoked(self, partitions: list[TopicPartition]) -> None:
+        numbers = sorted({tp.partition for tp in partitions})
+        log.info("revoked partitions %s", numbers)
+        with self.lock:
+            for number in numbers:
+                self.tasks.pop(number, None)
+                self.restoring.pop(number, None)
+
+    def _restore_some(self, consumer: Consumer) -> None:
+        """Bring the next partition nearer to running, for a bounded time."""
+        number, (work, _) = next(iter(self.restoring.items()))
+        until = time.monotonic() + RESTORE_SLICE_S
+        for progress in work:
+            if isinstance(progress, Task):
+                with self.lock:
+                    del self.restoring[number]
+                    self.tasks[number] = progress
+                inputs = [TopicPartition(self._topics[name], number) for name in INPUTS]
+                for name, tp in zip(INPUTS, inputs, strict=True):
+                    consumer.seek(tp, progress.positions[name])
+                consumer.resume(inputs)
+                log.info(
+                    "partition %d runs from step %d, %d streams",
+                    number,
+                    progress.journal.next_step,
+                    len(progress.partition.streams),
+                )
+                return
+            self.restoring[number] = (work, progress)
+            if time.monotonic() > until:
+                return
+
+    def _measure_lag(self, consumer: Consumer) -> None:
+        """Now and then, how many records of each input are not yet folded."""
+        now = time.monotonic()
+        if now < self._lag_at + LAG_EVERY_S:
+            return
+        self._lag_at = now
+        for number, task in self.tasks.items():
+            for name in INPUTS:
+                tp = TopicPartition(self._topics[name], number)
+                lag = 0
+                if not consumer.at_end(tp):
+                    end = self._bus.end_offset(tp.topic, number, committed=True)
+                    lag = max(0, end - task.positions[name])
+                self.lag[name, number] = lag
+
+    # -- one step ------------------------------------------------------------------------------------
+
+    def _gather(self, consumer: Consumer) -> dict[int, dict[str, list[Record]]]:
+        """Poll until the step is full or its time is over: per partition and short topic, in offset order."""
+        rules = self.settings.worker
+        wait = 0.0 if self.restoring else rules.commit_interval_ms / 1000
+        until = time.monotonic() + wait
+        found: dict[int, dict[str, list[Record]]] = {}
+        taken = 0
+        while True:
+            batch = consumer.poll(rules.max_records - taken, max(0.0, until - time.monotonic()))
+            for record in batch:
+                if record.partition in self.tasks:
+                    topics = found.setdefault(record.partition, {})
+                    topics.setdefault(self._short[record.topic], []).append(record)
+            taken += len(batch)
+            if taken >= rules.max_records or time.monotonic() >= until or self.stopping:
+                break
+        # A rebalance may have come between two polls: what it took away is not ours to fold.
+        return {number: topics for number, topics in found.items() if number in self.tasks}
+
+    def _ticks(self, consumer: Consumer) -> dict[int, int | None]:
+        """Partitions whose deadlines have come while nothing arrives, with the event time they have now."""
+        now = time.monotonic()
+        due: dict[int, int | None] = {}
+        for number, task in self.tasks.items():
+            if task.fresh:
+                due[number] = None
+                continue
+            if not all(consumer.at_end(TopicPartition(self._topics[name], number)) for name in INPUTS):
+                self._idle_since.pop(number, None)
+                continue
+            since = self._idle_since.setdefault(number, now)
+            passed_ms = int((now - since) * 1000)
+            if passed_ms < IDLE_TICK_S * 1000 or not task.partition.clock:
+                continue
+            next_due = task.partition.next_due()
+            if next_due is not None and next_due <= task.partition.clock + passed_ms:
+                due[number] = task.partition.clock + passed_ms
+                self._idle_since[number] = now
+        return due
+
+    def _step(
+        self,
+        consumer: Consumer,
+        transaction: Transaction,
+        records: dict[int, dict[str, list[Record]]],
+        ticks: dict[int, int | None],
+        everything: bool = False,
+    ) -> None:
+        """Steps 1 to 6 of the module's docstring."""
+        started = time.perf_counter()
+        publisher = self._publisher
+        if publisher is None:
+            raise StateError("a step before the transaction was opened")
+        transaction.begin()
+        results: dict[int, StepResult] = {}
+        offsets: dict[TopicPartition, int] = {}
+        with self.lock:
+            for number in sorted({*records, *ticks}):
+                task = self.tasks[number]
+                topics = records.get(number, {})
+                limits = self.settings.limits
+                taken = take_in(topics, task.partition.admits, limits.max_record_bytes)
+                given = StepInput(taken.runs, self._idle(consumer, number), ticks.get(number))
+                clock = task.partition.clock
+                result = results[number] = task.partition.step(given)
+                ranges = self._advance(task, taken)
+                publisher.outcomes(number, result)
+                publisher.dead_letters(taken.dead)
+                state = list(task.journal.step(task.partition, given, result, ranges, clock, everything))
+                publisher.state(number, state)
+                task.fresh = False
+                for name in INPUTS:
+                    offsets[TopicPartition(self._topics[name], number)] = task.positions[name]
+                self._count(number, topics, taken)
+        publisher.decisions(results)
+        transaction.flush()
+        transaction.send_offsets(consumer, offsets)
+        transaction.commit()
+        self._time(time.perf_counter() - started)
+
+    def _idle(self, consumer: Consumer, number: int) -> frozenset[str]:
+        return frozenset(
+            name
+            for name in ("predictions", "labels")
+            if consumer.at_end(TopicPartition(self._topics[name], number))
+        )
+
+    def _advance(self, task: Task, taken: Intake) -> Ranges:
+        """Move the task's positions past what was taken; the ranges that this step read."""
+        ranges = {}
+        for name in INPUTS:
+            start = task.positions[name]
+            end = task.positions[name] = taken.ends.get(name, start)
+            ranges[name] = (start, end)
+        return Ranges(ranges, taken.refused)
+
+    def _count(self, number: int, topics: dict[str, list[Record]], taken: Intake) -> None:
+        counters = self.counters
+        counters.steps += 1
+        for name, records in topics.items():
+            counters.records[name] += len(records)
+        for letter in taken.dead:
+            key = (letter.topic, letter.reason)
+            counters.dead_letters[key] = counters.dead_letters.get(key, 0) + 1
+        if topics:
+            self._idle_since.pop(number, None)
+        home = self._home
+        for run in taken.runs:
+            for event in run.events:
+                stream = event.stream
+                where = home.get(stream)
+                if where is None:
+                    if len(home) > 100_000:
+                        home.clear()
+                    where = home[stream] = self._bus.partition_for(
+                        self._topics["predictions"], stream.encode()
+                    )
+                if where != number:
+                    counters.misrouted[run.topic] += 1
+
+    def _time(self, seconds: float) -> None:
+        counters = self.counters
+        index = 0
+        while index < len(TRANSACTION_BOUNDS_S) and seconds > TRANSACTION_BOUNDS_S[index]:
+            index += 1
+        counters.transaction_counts[index] += 1
+        counters.transaction_seconds += seconds
+
+
+def check_topics(bus: Bus, settings: Settings) -> int:
+    """How many partitions the inputs have. Raises `MissingTopic`; `StateError` where counts differ."""
+    counts = {name: bus.partitions(settings.topics[name]) for name in COPARTITIONED}
+    for name in ("drift-events", "retrain-requests", "dead-letters"):
+        bus.partitions(settings.topics[name])
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{settings.topics[name]} {n}" for name, n in counts.items())
+        raise StateError(f"these topics must have the same number of partitions: {shown}")
+    return counts["predictions"]
