@@ -85,7 +85,8 @@ def test_the_list_is_worst_first_and_can_be_cut(server: HttpServer) -> None:
     names = [entry["stream"] for entry in body["streams"]]
     # `churn` has an open episode, `fraud` had one and was retrained, the others never had any.
     assert names == ["churn", "fraud", "control", "credit-limit", "house-prices", "search-rank"]
-    assert body["total"] == body["matching"] == 6
+    assert body["totals"] == {"streams": 6, "episodes_open": 1, "requests_in_flight": 1}
+    assert body["matching"] == 6
     assert body["worker"]["worker_id"] == "driftbus-host-8711"
     assert body["worker"]["limits"]["max_pending"] == {"used": 2402, "limit": 2_000_000}
     assert body["worker"]["dead_letters"]["labels"] == {"null_label": 1}
@@ -93,7 +94,7 @@ def test_the_list_is_worst_first_and_can_be_cut(server: HttpServer) -> None:
 
     some = json.loads(ask(server, "/api/streams?q=CR&limit=1&charts=5")[2])
     assert [entry["stream"] for entry in some["streams"]] == ["credit-limit"]
-    assert (some["total"], some["matching"]) == (6, 1)
+    assert (some["totals"]["streams"], some["matching"]) == (6, 1)
     assert len(some["streams"][0]["chart"]["ts_ms"]) == 120
     # What makes no sense changes nothing.
     assert len(json.loads(ask(server, "/api/streams?limit=-1&charts=x")[2])["streams"]) == 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,11 @@ def test_the_table_names_each_metric_once_in_the_conventions() -> None:
         assert m.name.endswith("_info") == (m.kind == "info"), m.name
         assert not m.unit or m.family.endswith(f"_{m.unit}"), m.name
         assert m.help.endswith("."), m.name
+
+
+def test_the_documentation_lists_the_table() -> None:
+    written = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    assert written == t.as_markdown(), "python -m driftbus.adapters.http.metric_table > docs/metrics.md"
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

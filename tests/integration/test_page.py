@@ -62,6 +62,7 @@ def test_the_worst_stream_is_shown_with_its_episode(source: LiveSource, tmp_path
     assert "concept drift, sudden" in text  # churn, which is open
     assert "error 0.08 → 0.27 adwin" in text
     assert "in flight" in text
+    assert "prod-eu · kafka · partitions 0–1 · 0.1.0" in text
     shapes = [attrs.get("class") for tag, attrs in page.tags if tag in ("rect", "line", "path", "svg")]
     for shape in (
         "chart",

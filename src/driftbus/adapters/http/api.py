@@ -6,7 +6,7 @@ null (orjson does that), so every answer is JSON that a browser can parse.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -44,6 +44,15 @@ def worker_json(worker: WorkerView) -> dict[str, Any]:
     del shown["transaction_duration"], shown["label_delay"]
     shown["dead_letters"] = _nested(worker.dead_letters)
     return shown
+
+
+def totals_json(views: Sequence[StreamView]) -> dict[str, int]:
+    """Counts over all streams of the worker, whatever part of them is listed."""
+    return {
+        "streams": len(views),
+        "episodes_open": sum(len(view.open_episodes) for view in views),
+        "requests_in_flight": sum(view.request_in_flight is not None for view in views),
+    }
 
 
 def stream_json(view: StreamView) -> dict[str, Any]:

@@ -169,3 +169,28 @@ STREAM_METRICS = (
     REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, MODEL_VERSIONS, STREAM_INFO,
 )  # fmt: skip
 ALL_METRICS = WORKER_METRICS + PARTITION_METRICS + STREAM_METRICS
+
+
+def as_markdown() -> str:
+    """docs/metrics.md: `python -m driftbus.adapters.http.metric_table > docs/metrics.md`."""
+    parts = [
+        "# Metrics\n\n"
+        "What `/metrics` of a worker shows, in Prometheus's text format or OpenMetrics. Stream counters are part "
+        "of the state: a restart or a move to another worker continues them, and a revoked partition's series "
+        "vanish at once, so `sum by (stream)` over all workers is right. Standard `process_*` metrics stand "
+        "beside these.\n"
+    ]
+    for title, metrics in (
+        ("A worker", WORKER_METRICS),
+        ("A partition", PARTITION_METRICS),
+        ("A stream", STREAM_METRICS),
+    ):
+        parts.append(f"\n## {title}\n\n| metric | kind | labels | what it is |\n|---|---|---|---|\n")
+        for m in metrics:
+            labels = ", ".join(f"`{label}`" for label in m.labels)
+            parts.append(f"| `{m.name}` | {m.kind} | {labels} | {m.help} |\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

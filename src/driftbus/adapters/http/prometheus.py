@@ -9,7 +9,6 @@ is `metric_table` (no name is spelled here) and the tests, which read it back wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import repeat
 from operator import attrgetter
 from typing import Any, cast
 
@@ -118,8 +117,9 @@ class Exposition:
         if views:
             rows = (views, [f'{{stream="{name}"' for name in map(escape, map(attrgetter("stream"), views))])
             families += [family(rows) for family in STREAM_FAMILIES]
-        text = "".join(map(Family.text, families, repeat(openmetrics)))
-        return text.encode() + self._process_metrics(openmetrics)
+        # Encoded a family at a time: the whole page as text beside itself as bytes would be 100 MB.
+        parts = [family.text(openmetrics).encode() for family in families]
+        return b"".join((*parts, self._process_metrics(openmetrics)))
 
     def _process_metrics(self, openmetrics: bool) -> bytes:
         """CPU, memory, descriptors under their customary names; in OpenMetrics it ends the page (`# EOF`)."""

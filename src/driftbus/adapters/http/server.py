@@ -172,7 +172,7 @@ class _Pages:
         """All streams, worst first. `q` keeps names that contain it, `limit` cuts, `charts` adds a chart to
         that many of the first."""
         views = list(self._source.streams())
-        total = len(views)
+        totals = api.totals_json(views)
         wanted = query.get("q", "").casefold()
         if wanted:
             views = [view for view in views if wanted in view.stream.casefold()]
@@ -185,7 +185,7 @@ class _Pages:
                 entry["chart"] = api.chart_json(detail)
         body = {
             "worker": api.worker_json(self._source.worker()),
-            "total": total,
+            "totals": totals,
             "matching": matching,
             "streams": shown,
         }

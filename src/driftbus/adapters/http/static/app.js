@@ -77,10 +77,21 @@ function showWorker(worker) {
   const state = worker.ready ? ["good", "ready"] : worker.connected ? ["warn", "restoring"] : ["bad", "not connected"];
   byId("worker").replaceChildren(
     h("span", { class: `chip ${state[0]}` }, state[1]),
-    h("span", {}, `${worker.instance || worker.group} · ${worker.bus} · ${worker.version}`),
+    h("span", {}, [worker.instance || worker.group, worker.bus, partitionsOf(worker), worker.version].filter(Boolean).join(" · ")),
   );
   const trouble = worker.not_ready.length ? `Not ready: ${worker.not_ready.join("; ")}` : "";
   showBanner(trouble);
+}
+
+/** Which partitions are here, as the other streams are with other workers: "partitions 0–3, 7". */
+function partitionsOf(worker) {
+  const runs = [];
+  for (const number of worker.partitions.map((p) => p.partition).sort((a, b) => a - b)) {
+    if (runs.length && runs.at(-1)[1] === number - 1) runs.at(-1)[1] = number;
+    else runs.push([number, number]);
+  }
+  if (!runs.length) return "no partition";
+  return `partition${worker.partitions.length > 1 ? "s" : ""} ${runs.map(([a, b]) => (a === b ? a : `${a}–${b}`)).join(", ")}`;
 }
 
 function showBanner(text) {
@@ -90,13 +101,12 @@ function showBanner(text) {
 }
 
 function showTotals(answer) {
-  const { worker, streams } = answer;
+  const { worker, totals } = answer;
   const lag = worker.partitions.reduce((total, p) => total + sum(p.lag), 0);
-  const open = streams.reduce((total, view) => total + view.open_episodes.length, 0);
-  const busy = streams.filter((view) => view.request_in_flight).length;
+  const [open, busy] = [totals.episodes_open, totals.requests_in_flight];
   const dead = Object.values(worker.dead_letters).reduce((total, reasons) => total + sum(reasons), 0);
   const entries = [
-    ["streams", count(answer.total), ""],
+    ["streams", count(totals.streams), ""],
     ["episodes open", count(open), open ? "bad" : ""],
     ["retrains in flight", count(busy), busy ? "busy" : ""],
     ["outcomes", count(worker.published.outcomes ?? 0), ""],
@@ -144,7 +154,7 @@ function showList(answer) {
   }
   const left = answer.matching - answer.streams.length;
   byId("more").textContent =
-    answer.total === 0 ? "No stream yet: they appear with their first prediction."
+    answer.totals.streams === 0 ? "No stream yet: they appear with their first prediction."
     : answer.matching === 0 ? "No stream has this in its name."
     : left > 0 ? `${count(left)} more; search to find them.`
     : "";
@@ -294,7 +304,7 @@ async function turn() {
   showList(answer);
   const main = byId("detail");
   if (name === null) {
-    main.replaceChildren(h("p", { class: "empty" }, answer.total ? "Choose a stream." : "Nothing to show yet."));
+    main.replaceChildren(h("p", { class: "empty" }, answer.totals.streams ? "Choose a stream." : "Nothing to show yet."));
   } else if (name !== shownStream || !main.querySelector(".chart:hover, :focus-within")) {
     const detail = await ask(`/api/streams/${encodeURIComponent(name)}`);
     if (detail) showDetail(detail);
