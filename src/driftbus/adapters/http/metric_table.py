@@ -175,10 +175,10 @@ def as_markdown() -> str:
     """docs/metrics.md: `python -m driftbus.adapters.http.metric_table > docs/metrics.md`."""
     parts = [
         "# Metrics\n\n"
-        "What `/metrics` of a worker shows, in Prometheus's text format or OpenMetrics. Stream counters are part "
-        "of the state: a restart or a move to another worker continues them, and a revoked partition's series "
-        "vanish at once, so `sum by (stream)` over all workers is right. Standard `process_*` metrics stand "
-        "beside these.\n"
+        "What `/metrics` of a worker shows, in Prometheus's text format or OpenMetrics. Stream counters are "
+        "part of the state: a restart or a move to another worker continues them, and a revoked partition's "
+        "series vanish at once, so `sum by (stream)` over all workers is right. Standard `process_*` metrics "
+        "stand beside these.\n"
     ]
     for title, metrics in (
         ("A worker", WORKER_METRICS),
