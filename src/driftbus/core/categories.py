@@ -68,6 +68,7 @@ class Categories:
         "_total",
         "_turns",
         "recent",
+        "reliable_from",
         "usual",
     )
 
@@ -79,13 +80,13 @@ class Categories:
         self._turns = 0
         self._distances: list[float] = []
         self._shrink = 1.0
+        self.reliable_from = 0  # the turn from which on distances and unseen categories count
         self.usual = 0.0  # the mean distance of the reference's own turns
         self.recent = 0.0
         inner = None
         if state is not None:
-            counts, reference, self._turns, self._distances, self._shrink, self.usual, self.recent, inner = (
-                state
-            )
+            counts, reference, self._turns, self.reliable_from, self._distances, *rest = state
+            self._shrink, self.usual, self.recent, inner = rest
             self._counts = dict(counts)
             self._reference = dict(reference)
             self._total = sum(self._reference.values())
@@ -107,8 +108,8 @@ class Categories:
                 kept = value[:LONGEST] if isinstance(value, str) else value
                 counts[kept] = counts.get(kept, 0) + 1
 
-    def close(self, index: int, hits: list[SignalHit]) -> tuple[int, int]:
-        """End of a turn; `index` is the row that completed it. How many values were of unseen categories,
+    def close(self, turn: int, index: int, hits: list[SignalHit]) -> tuple[int, int]:
+        """End of turn `turn`; `index` is the row that completed it. How many values were of unseen categories,
         and how many there were (0, 0 while the turn goes on for want of values)."""
         counts = self._counts
         n = sum(counts.values())
@@ -128,6 +129,8 @@ class Categories:
             self._judge(far, index, hits)
             return unseen, n
         self._learn(counts, far)
+        if self._turns == RELIABLE_TURNS:
+            self.reliable_from = turn + 1
         return (unseen, n) if reliable else (0, n)
 
     def _learn(self, counts: Mapping[Any, int], far: float) -> None:
@@ -170,6 +173,7 @@ class Categories:
         return [
             [[category, count] for category, count in self._counts.items()],
             [[category, count] for category, count in self._reference.items()],
-            *(self._turns, list(self._distances), self._shrink, self.usual, self.recent),
+            *(self._turns, self.reliable_from, list(self._distances)),
+            *(self._shrink, self.usual, self.recent),
             [probe.dump() for probe in self._probes],
         ]

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from math import fsum, inf
 from typing import Any
 
-from driftbus.core.categories import Categories
+from driftbus.core.categories import RELIABLE_TURNS, Categories
 from driftbus.core.levels import Level
 from driftbus.core.probes import SignalHit
 from driftbus.core.scaling import BIN
 from driftbus.core.settings import SignalPlan
-from driftbus.core.shares import TURN, Share
+from driftbus.core.shares import REFERENCE_TURNS, TURN, Share
 from driftbus.core.views import FeatureView
 
 CONTAINERS = (list, dict)
@@ -51,26 +51,25 @@ class Feature:
         if state is not None:
             self.first, self.fresh, self.unwatched, self.rejected, shares = state
             for kind, kept in shares:
-                self._shares[kind] = Share(f"{kind}/{name}", plan.quality, self._start(kind), kept)
+                self._shares[kind] = self._share(kind, kept)
 
-    def _start(self, kind: str) -> int:
-        """The turn that a share's reference begins with."""
-        return self.first
+    def _share(self, kind: str, state: Any = None) -> Share:
+        return Share(f"{kind}/{self.name}", self._plan.quality, self.first, REFERENCE_TURNS, state)
 
     def _count(self, kind: str, n: int) -> None:
-        """`n` more in this turn, of `missing`, `unseen` or `range`; the share is made on the first."""
+        """`n` more in this turn, of `missing` or `range`; the share is made on the first."""
         if self._plan.quality == ():
             return
         share = self._shares.get(kind)
         if share is None:
-            share = Share(f"{kind}/{self.name}", self._plan.quality, self._start(kind))
-            self._shares[kind] = share
+            share = self._shares[kind] = self._share(kind)
         share.count += n
 
     def _close_shares(self, turn: int, index: int, hits: list[SignalHit]) -> None:
+        normal = turn - self.first < REFERENCE_TURNS
         for share in self._shares.values():
             if share.count:
-                share.close(turn, TURN, index, hits)
+                share.close(turn, index, hits, normal=normal)
 
     def _lately(self, kind: str, turn: int) -> float:
         share = self._shares.get(kind)
@@ -178,7 +177,7 @@ class Category(Feature):
 
     kind = "categorical"
 
-    __slots__ = ("_categories",)
+    __slots__ = ("_categories", "_unseen")
 
     def __init__(
         self, name: str, plan: SignalPlan, first: int, *, hidden: bool, limit: int, state: Any = None
@@ -186,6 +185,7 @@ class Category(Feature):
         super().__init__(name, plan, first, hidden=hidden, state=None if state is None else state[0])
         inner = None if state is None else state[1]
         self._categories = Categories(f"feature/{name}", plan.features, limit, inner)
+        self._unseen = None if state is None or state[2] is None else self._new_unseen(state[2])
 
     def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
         """One bin; in the plain case all are texts."""
@@ -207,12 +207,21 @@ class Category(Feature):
 
     def close(self, turn: int, index: int, hits: list[SignalHit]) -> None:
         """The end of turn number `turn`."""
-        unseen, values = self._categories.close(index, hits)
+        # Categories that are new while the reference is learned say how usual new ones are.
+        learning = not self._categories.live
+        unseen, values = self._categories.close(turn, index, hits)
         if unseen and self._plan.quality != ():
-            # Of the values there were; the share is per row of the turn, so missing ones do not dilute it.
-            self._count("unseen", (unseen * TURN + values // 2) // values)
+            if self._unseen is None:
+                self._unseen = self._new_unseen()
+            # Of the values there were, so that missing ones do not dilute it; as if it were of all rows.
+            self._unseen.count = (unseen * TURN + values // 2) // values
+            self._unseen.close(turn, index, hits, normal=learning)
         if self._shares:
             self._close_shares(turn, index, hits)
+
+    def _new_unseen(self, state: Any = None) -> Share:
+        first, turns = self._categories.reliable_from, REFERENCE_TURNS - RELIABLE_TURNS
+        return Share(f"unseen/{self.name}", self._plan.quality, first, turns, state)
 
     def view(self, turn: int) -> FeatureView:
         """What is shown, as of the end of turn `turn`."""
@@ -221,10 +230,11 @@ class Category(Feature):
             kind=self.kind,
             moved=self._categories.moved(),
             missing_ratio=self._lately("missing", turn),
-            unseen_ratio=self._lately("unseen", turn),
+            unseen_ratio=0.0 if self._unseen is None else self._unseen.lately(turn),
             redacted=self.hidden,
         )
 
     def dump(self) -> Any:
         """The state as JSON-able values, its kind first."""
-        return [self.kind, self._dump_shared(), self._categories.dump()]
+        unseen = None if self._unseen is None else self._unseen.dump()
+        return [self.kind, self._dump_shared(), self._categories.dump(), unseen]

@@ -1,8 +1,8 @@
 """A probe: one detector on one scaled signal, whose hits come out in the signal's own unit.
 
-It also keeps to what the signal calls harm: a side (only rises, only falls) and a least change. The least
-change is measured from the level last reported, not from the detector's own `before`: a slow drift that a
-detector follows in steps too small to matter is reported once they add up.
+It also keeps to what the signal calls harm: a side (only rises, only falls) and a least change. The latter
+is measured from the detector's own `before` or from the level last reported, whichever is further: a slow
+drift that a detector follows in steps too small to matter is reported once they add up.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Probe:
         `before` and `after` are the hit's levels unscaled, `least` the least material change (0 = any).
         """
         anchor = before if self.anchor is None else self.anchor
-        if least > 0.0 and abs(after - anchor) < least:
+        if max(abs(after - before), abs(after - anchor)) < least:
             return None
         self.anchor = after
         direction = hit.direction or (after > before) - (after < before)

@@ -26,7 +26,7 @@ MADE_UP = 128
 SHARE_DETECTORS = (
     DetectorSpec(
         "page_hinkley",
-        {"mode": "both", "delta": 0.02, "threshold": 0.6, "min_instances": REFERENCE_TURNS + 1},
+        {"mode": "both", "delta": 0.02, "threshold": 0.6, "min_instances": 10},
     ),
 )
 # Weight of the newest turn in the recent share: it forgets half in 5 turns, 333 rows.
@@ -36,13 +36,13 @@ MATERIAL = 0.05
 
 
 class Share:
-    """One share. `count` is how often it happened in the turn that is under way; `first` the turn its
-    feature was first seen in: what happens in the first `REFERENCE_TURNS` from there is the reference."""
+    """One share. `count` is how often it happened in the turn that is under way; `first` the turn that its
+    reference begins with, which is `turns` long."""
 
-    __slots__ = ("_fed", "_first", "_probes", "_reference", "count", "recent")
+    __slots__ = ("_fed", "_probes", "_reference", "_turns", "count", "recent")
 
-    def __init__(self, signal: str, specs: Detectors, first: int, state: Any = None) -> None:
-        self._first = first
+    def __init__(self, signal: str, specs: Detectors, first: int, turns: int, state: Any = None) -> None:
+        self._turns = turns
         self._fed = first - 1  # the last turn the detectors were given
         self._reference = 0.0  # sum of the reference's shares
         self.count = 0
@@ -52,23 +52,23 @@ class Share:
             self._fed, self._reference, self.count, self.recent, inner = state
         self._probes = probes(signal, SHARE_DETECTORS if specs is None else specs, "rise", inner)
 
-    def close(self, turn: int, rows: int, index: int, hits: list[SignalHit]) -> None:
-        """End of turn `turn` of `rows` rows with `count` > 0; `index` is the row that completed it."""
-        share = min(self.count / rows, 1.0)
+    def close(self, turn: int, index: int, hits: list[SignalHit], *, normal: bool) -> None:
+        """End of turn `turn` with `count` > 0; `index` is the row that completed it. `normal`: the turn
+        belongs to the reference, and nothing is reported."""
+        share = min(self.count / TURN, 1.0)
         self.count = 0
         clean = min(turn - self._fed - 1, MADE_UP)
         self._fed = turn
         for _ in range(clean):
             self.recent -= self.recent * RECENT
         self.recent += (share - self.recent) * RECENT
-        normal = turn - self._first < REFERENCE_TURNS
         if normal:
             self._reference += share
         values = [0.0] * clean
         values.append(asin(sqrt(share)) * (2.0 / pi))
         for probe in self._probes:
             if probe.anchor is None and not normal:
-                probe.anchor = self._reference / REFERENCE_TURNS
+                probe.anchor = self._reference / self._turns
             for hit in probe.update_block(values):
                 if normal:
                     continue
