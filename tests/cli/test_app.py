@@ -1,0 +1,132 @@
+"""Help, version, exit codes, wrong use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from driftbus.cli.app import COMMANDS, app
+from tests.cli.commands import clean_environ, driftbus
+
+# Reserved by the contract for later issues: a name that does nothing yet is no command.
+RESERVED = [
+    *("init", "streams", "episodes", "explain", "ack", "dismiss", "mute", "reference"),
+    *("export", "ingest", "track", "dead-letters"),
+]
+HEAVY = ("river", "confluent_kafka", "pydantic", "numpy", "sqlite3")
+
+
+def test_help_shows_every_command_and_examples() -> None:
+    done = driftbus("--help")
+    assert done.returncode == 0
+    for name in COMMANDS:
+        assert f" {name} " in done.stdout
+    assert "driftbus replay events.jsonl" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['driftbus', '--help']\n"
+        "from driftbus.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print('loaded:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "loaded: []" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_takes_a_configuration_file(name: str) -> None:
+    args = [name, "create", "--help"] if name == "topics" else [name, "--help"]
+    result = CliRunner().invoke(app(), args, env=clean_environ())
+    assert result.exit_code == 0
+    if name != "demo":  # the demo makes its own configuration
+        assert "--config" in result.output
+
+
+def test_version() -> None:
+    done = driftbus("--version")
+    assert (done.returncode, done.stdout) == (0, "driftbus 0.1.0\n")
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_reserved_names_are_no_commands_yet(name: str) -> None:
+    result = CliRunner().invoke(app(), [name])
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "Usage"),
+        (["wrker"], "Did you mean 'worker'?"),
+        (["frobnicate"], "There are: demo, worker"),
+        (["--nope"], "--nope"),
+        (["worker", "--nope"], "--nope"),
+        (["replay"], "FILE"),
+        (["replay", "/no/such/file"], "does not exist"),
+        (["replay", __file__, "--label", "y"], "--label needs both --label and --prediction"),
+        (["retrain", "fraud"], "--reason"),
+        (["retrain", "x" * 257, "--reason", "r"], "256 characters"),
+        (["retrain", "fraud", "--reason", "x" * 2000], "reason"),
+        (["topics", "create", "--partitions", "0"], "partitions"),
+        (["schemas"], "--out"),
+        (["worker", "--log-level", "loud"], "loud"),
+    ],
+)
+def test_wrong_use_exits_2_and_says_what_is_right(args: list[str], message: str) -> None:
+    result = CliRunner().invoke(app(), args, env=clean_environ())
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+
+
+def test_a_table_needs_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("y,p\n1,1\n")
+    result = CliRunner().invoke(app(), ["replay", str(tmp_path / "t.csv")], env=clean_environ())
+    assert result.exit_code == 2
+    assert "--label COL and --prediction COL" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["worker"],
+        ["replay", __file__],
+        ["topics", "create"],
+        ["retrain", "fraud", "--reason", "r"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_wrong_configuration_exits_2_and_names_every_mistake(tmp_path: Path, command: list[str]) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("grup: x\nhttp:\n  prt: 1\n")
+    for args, environ in (
+        ([*command, "--config", str(path)], {}),
+        (["--config", str(path), *command], {}),
+        (command, {"DRIFTBUS_CONFIG": str(path)}),
+    ):
+        done = driftbus(*args, environ=environ)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert f"driftbus: {path}:1: grup: " in done.stderr
+        assert "Did you mean 'group'?" in done.stderr
+        assert f"driftbus: {path}:3: http.prt: " in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_file_named_by_the_command_wins_over_the_others(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text("group: g\n")
+    (tmp_path / "events.jsonl").write_text("")
+    args = ["--config", "/no/such", "replay", tmp_path / "events.jsonl", "--config", tmp_path / "good.yaml"]
+    assert driftbus(*args, environ={"DRIFTBUS_CONFIG": "/nor/this"}).returncode == 0
+
+
+def test_an_absent_configuration_file_exits_2() -> None:
+    done = driftbus("worker", "--config", "/no/such.yaml")
+    assert done.returncode == 2
+    assert "/no/such.yaml" in done.stderr

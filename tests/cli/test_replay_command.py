@@ -1,0 +1,96 @@
+"""`driftbus replay`: what stands on stdout, what on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import clean_environ, driftbus
+
+START_MS = 1_767_225_600_000
+
+
+def write_events(path: Path, rows: int = 6_000, change_at: int = 3_000) -> None:
+    """One stream whose model is right nine times of ten, and from `change_at` on every second time."""
+    dice = random.Random(7)
+    with path.open("w") as out:
+        for row in range(rows):
+            ts = START_MS + row * 60_000
+            truth = int(dice.random() < 0.5)
+            is_right = dice.random() < (0.9 if row < change_at else 0.5)
+            said = truth if is_right else 1 - truth
+            value = {"prediction_id": f"p{row}", "prediction": said, "features": {"x": dice.random()}}
+            out.write(json.dumps({"topic": "predictions", "key": "fraud", "ts": ts, "value": value}) + "\n")
+            label = {"prediction_id": f"p{row}", "label": truth}
+            out.write(json.dumps({"topic": "labels", "key": "fraud", "ts": ts + 1, "value": label}) + "\n")
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("replay") / "events.jsonl"
+    write_events(path)
+    return path
+
+
+def test_only_json_lines_on_stdout_and_a_summary_on_stderr(events: Path) -> None:
+    done = driftbus("replay", events)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["topic"] for line in lines} == {"drift-events", "retrain-requests"}
+    assert {line["key"] for line in lines} == {"fraud"}
+    assert "fraud: 6000 predictions, 6000 outcomes, 1 episodes, 1 requests" in done.stderr
+
+
+def test_gzip_and_a_second_run_give_the_same_bytes(events: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "events.jsonl.gz"
+    packed.write_bytes(gzip.compress(events.read_bytes()))
+    assert driftbus("replay", packed).stdout == driftbus("replay", events).stdout
+
+
+def test_lines_that_are_no_records_are_named_counted_and_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    good = {
+        "topic": "predictions",
+        "key": "s",
+        "ts": START_MS,
+        "value": {"prediction_id": "p", "prediction": 1},
+    }
+    path.write_text("\n".join(["{", *["nothing"] * 7, json.dumps(good)]) + "\n")
+    done = driftbus("replay", path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "s: 1 predictions" in done.stderr
+    assert f"{path}:1: " in done.stderr
+    assert f"{path}:5: " in done.stderr
+    assert f"{path}:6: " not in done.stderr
+    assert "8 lines could not be used, 3 more not shown" in done.stderr
+
+
+def test_a_table_by_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("y,said,x\n" + "1,1,0.5\n" * 20)
+    done = driftbus("replay", path, "--label", "y", "--prediction", "said", "--stream", "mine")
+    assert done.returncode == 0, done.stderr
+    assert "mine: 20 predictions, 20 outcomes" in done.stderr
+    assert driftbus("replay", path, "--label", "z", "--prediction", "said").returncode == 2
+
+
+def test_a_reader_that_goes_away_is_no_traceback(events: Path) -> None:
+    command = [sys.executable, "-m", "driftbus", "replay", str(events)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environ(), text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(60) == 1
+    assert "Traceback" not in errors
+    assert "Exception ignored" not in errors
+    process.stderr.close()
