@@ -382,6 +382,8 @@ class StreamMonitor:
         for event in events:
             self.ledger.drift(event, version.role)
             out.append((pos, event))
+            if version is self.production:
+                self.policy.on_drift_event(event)
         if events and version is self.production:
             self.consider(pos, out)
 
