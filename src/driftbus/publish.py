@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from driftbus.config import Settings
-from driftbus.core.encode import CLOUDEVENT_HEADERS, drift_event, dumps, retrain_request
+from driftbus.core.encode import CLOUDEVENT_HEADERS, drift_event, dumps, label_bytes, retrain_request
 from driftbus.core.partition import StepResult
-from driftbus.core.records import DriftEvent, RetrainRequest
+from driftbus.core.records import DriftEvent, Label, RetrainRequest
 from driftbus.errors import StateError
 from driftbus.intake import DeadLetter
 from driftbus.journal import StateRecord
@@ -52,6 +52,23 @@ class Publisher:
                 headers=letter.headers(),
             )
         self._count("dead-letters", len(letters))
+
+    def unmatched(self, labels: Sequence[tuple[Label, str]]) -> None:
+        """Late and orphan labels of streams that ask for them; written anew, their record is long gone."""
+        for label, reason in labels:
+            headers = (
+                ("__connect.errors.topic", self._topics["labels"].encode()),
+                ("__connect.errors.exception.class.name", f"driftbus.{reason}".encode()),
+                ("__connect.errors.exception.message", f"{reason} label".encode()),
+                ("__connect.errors.stage", b"JOIN"),
+            )
+            self._transaction.produce(
+                self._topics["dead-letters"],
+                key=label.stream.encode(),
+                value=label_bytes(label),
+                headers=headers,
+            )
+        self._count("dead-letters", len(labels))
 
     def state(self, partition: int, records: Sequence[StateRecord]) -> None:
         for key, value in records:

@@ -37,6 +37,9 @@ COPARTITIONED = (*INPUTS, "outcomes", "label-corrections", "state")
 RESTORE_SLICE_S = 0.25
 # An idle partition whose deadlines are near is looked at this often.
 IDLE_TICK_S = 1.0
+# How far predictions and labels may be apart in event time while one is still being caught up with: an hour
+# of a busy partition is what fits into memory many times over; live traffic is never so far apart.
+MAX_LEAD_MS = 3_600_000
 # Asking the broker for ends costs a request per input: often enough for an alert with `for: 1m`.
 LAG_EVERY_S = 5.0
 # Upper bounds of the transaction histogram's buckets, in seconds.
@@ -82,6 +85,7 @@ class Worker:
         self._home: dict[str, int] = {}
         self._idle_since: dict[int, float] = {}
         self._lag_at = 0.0
+        self._paused: set[TopicPartition] = set()
 
     def stop(self) -> None:
         """Ask the loop to finish its step, commit and leave the group. Any thread, any signal."""
@@ -127,6 +131,7 @@ class Worker:
             if self.restoring:
                 self._restore_some(consumer)
             due = self._ticks(consumer) if not records else {}
+            self._align(consumer)
             self._measure_lag(consumer)
             if records or due:
                 self._step(consumer, transaction, records, due)
@@ -152,6 +157,7 @@ class Worker:
             for number in numbers:
                 self.tasks.pop(number, None)
                 self.restoring.pop(number, None)
+        self._paused.difference_update(partitions)
 
     def _restore_some(self, consumer: Consumer) -> None:
         """Bring the next partition nearer to running, for a bounded time."""
@@ -176,6 +182,25 @@ class Worker:
             self.restoring[number] = (work, progress)
             if time.monotonic() > until:
                 return
+
+    def _align(self, consumer: Consumer) -> None:
+        """Pause the topic that is far ahead in event time, until the other has caught up or is at its end.
+
+        Without it a backlog of predictions would be read days ahead of its labels, all of it pending.
+        """
+        for number, task in self.tasks.items():
+            join = task.partition.join
+            ahead = join.highest("predictions") - join.highest("labels")
+            for name, other, lead in (("predictions", "labels", ahead), ("labels", "predictions", -ahead)):
+                tp = TopicPartition(self._topics[name], number)
+                waits = TopicPartition(self._topics[other], number)
+                far = lead > MAX_LEAD_MS and join.highest(other) > 0 and not consumer.at_end(waits)
+                if far and tp not in self._paused:
+                    consumer.pause([tp])
+                    self._paused.add(tp)
+                elif not far and tp in self._paused:
+                    consumer.resume([tp])
+                    self._paused.discard(tp)
 
     def _measure_lag(self, consumer: Consumer) -> None:
         """Now and then, how many records of each input are not yet folded."""
@@ -262,12 +287,13 @@ class Worker:
                 ranges = self._advance(task, taken)
                 publisher.outcomes(number, result)
                 publisher.dead_letters(taken.dead)
+                publisher.unmatched(result.unmatched)
                 state = list(task.journal.step(task.partition, given, result, ranges, clock, everything))
                 publisher.state(number, state)
                 task.fresh = False
                 for name in INPUTS:
                     offsets[TopicPartition(self._topics[name], number)] = task.positions[name]
-                self._count(number, topics, taken)
+                self._count(number, topics, taken, result)
         publisher.decisions(results)
         transaction.flush()
         transaction.send_offsets(consumer, offsets)
@@ -290,13 +316,14 @@ class Worker:
             ranges[name] = (start, end)
         return Ranges(ranges, taken.refused)
 
-    def _count(self, number: int, topics: dict[str, list[Record]], taken: Intake) -> None:
+    def _count(self, number: int, topics: dict[str, list[Record]], taken: Intake, result: StepResult) -> None:
         counters = self.counters
         counters.steps += 1
         for name, records in topics.items():
             counters.records[name] += len(records)
-        for letter in taken.dead:
-            key = (letter.topic, letter.reason)
+        letters = [(letter.topic, letter.reason) for letter in taken.dead]
+        letters += [("labels", reason) for _, reason in result.unmatched]
+        for key in letters:
             counters.dead_letters[key] = counters.dead_letters.get(key, 0) + 1
         if topics:
             self._idle_since.pop(number, None)

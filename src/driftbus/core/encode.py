@@ -14,6 +14,7 @@ from driftbus.core.records import (
     DriftEvent,
     Features,
     Json,
+    Label,
     Outcome,
     RetrainRequest,
     SignalEvidence,
@@ -29,14 +30,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+def _minute(minutes: int) -> str:
+    return (_EPOCH + timedelta(minutes=minutes)).isoformat()[:17]
 
 
 def rfc3339(ts_ms: int) -> str:
     """Epoch milliseconds → `2026-01-01T00:00:00.000Z`: fixed width, so that texts sort like times."""
-    seconds, ms = divmod(ts_ms, 1000)
-    return f"{_second(seconds)}.{ms:03d}Z"
+    minutes, ms = divmod(ts_ms, 60_000)
+    return f"{_minute(minutes)}{ms // 1000:02d}.{ms % 1000:03d}Z"
 
 
 def prediction_fragment(
@@ -94,6 +95,19 @@ def correction_bytes(correction: Correction) -> bytes:
             "previous_label": correction.previous_label,
             "label": correction.label,
             "ts": rfc3339(correction.ts),
+        }
+    )
+
+
+def label_bytes(label: Label) -> bytes:
+    """A label event, written anew: what is left of one that was kept until nobody would predict it."""
+    return orjson.dumps(
+        {
+            "prediction_id": label.prediction_id,
+            "stream": label.stream,
+            "ts": rfc3339(label.ts),
+            "label": label.label,
+            "signals": label.signals,
         }
     )
 

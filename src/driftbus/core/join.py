@@ -86,6 +86,7 @@ class Join:
         self.next_seq = 0
         self.watermark = 0
         self.rejected: list[int] = []
+        self.unmatched: list[tuple[Label, str]] = []
         self._highest = {"predictions": 0, "labels": 0}
         self._early_count = 0
         self._corrected: dict[int, Json] = {}
@@ -93,9 +94,12 @@ class Join:
     # -- one step ------------------------------------------------------------------------------------
 
     def step(self, runs: Iterable[Run], idle: frozenset[str], tick_ms: int | None) -> dict[str, Block]:
-        """Fold the runs in order; the touched streams' blocks. `rejected` then holds the offsets of the
-        predictions that were not accepted."""
-        self.rejected = []
+        """Fold the runs in order; the touched streams' blocks.
+
+        `rejected` then holds the offsets of the predictions that were not accepted, `unmatched` the labels
+        whose stream wants them in the dead letters, with the reason.
+        """
+        self.rejected, self.unmatched = [], []
         pos = 0
         if "predictions" in idle and "labels" in idle and tick_ms is not None:
             self._advance(max(self.watermark, tick_ms), -1)
@@ -233,11 +237,11 @@ class Join:
             if label.label is None or same_class(label.label, known.label):
                 block.count("duplicate")
             elif label.ts > known.forget_ts:
-                block.count("late")
+                self._give_up(s, block, label, "late")
             else:
                 self._correct(s, block, label, known, pos)
         elif pid in s.expired:
-            block.count("late")
+            self._give_up(s, block, label, "late")
         elif pid in s.early:
             early = s.early[pid]
             if label.label is None or same_class(label.label, early.label.label):
@@ -317,9 +321,15 @@ class Join:
     def _forget_early(self) -> None:
         """Drop the oldest early label: nobody will predict it any more, or there is no room."""
         s, pid = self._early_order.popleft()
-        if s.early.pop(pid, None) is not None:
+        early = s.early.pop(pid, None)
+        if early is not None:
             self._early_count -= 1
-            (s.block or self._touch(s)).count("orphan")
+            self._give_up(s, s.block or self._touch(s), early.label, "orphan")
+
+    def _give_up(self, s: StreamJoin, block: Block, label: Label, reason: str) -> None:
+        block.count(reason)
+        if s.policy.dead_letter_unmatched:
+            self.unmatched.append((label, reason))
 
     def _evict_pending(self) -> None:
         p = self.pending.evict_oldest()

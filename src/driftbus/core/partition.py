@@ -20,7 +20,7 @@ from driftbus.core.block import Block, Rises, Run, clock_rises
 from driftbus.core.encode import correction_bytes, outcome_bytes
 from driftbus.core.join import Join
 from driftbus.core.monitor import StreamMonitor
-from driftbus.core.records import Correction, Decision
+from driftbus.core.records import Correction, Decision, Label
 from driftbus.core.settings import Limits, StreamSettings
 
 
@@ -51,6 +51,7 @@ class StepResult:
     corrections: list[Keyed]
     decisions: list[tuple[int, Decision]]
     touched: list[str]
+    unmatched: list[tuple[Label, str]] = field(default_factory=list)  # for the dead letters, with the reason
     # What the recorded step needs beside its inputs, so that streams can be folded again without the join.
     rejected: list[int] = field(default_factory=list)
     outcome_pos: list[int] = field(default_factory=list)
@@ -90,7 +91,8 @@ class Partition:
         rises = clock_rises(self.clock, given.runs, given.tick_ms)
         first_seq = self.join.next_seq
         blocks = self.join.step(given.runs, given.idle, given.tick_ms)
-        result = StepResult(first_seq, self.join.next_seq, [], [], [], [], self.join.rejected)
+        result = StepResult(first_seq, self.join.next_seq, [], [], [], [])
+        result.rejected, result.unmatched = self.join.rejected, self.join.unmatched
         count = result.next_seq - first_seq
         outcomes: list[Keyed | None] = [None] * count
         result.outcome_pos = [0] * count
