@@ -50,7 +50,7 @@ def test_a_perfect_run_is_right() -> None:
         (0.05, 0.5, 0.05)
     )
     said = io.StringIO()
-    show(verdict, Console(file=said, width=160))
+    show(verdict, Console(file=said, width=80))
     assert "+3" in said.getvalue()
 
 

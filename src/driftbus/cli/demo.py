@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+# A log or a pipe has no width of its own; nothing the demo prints is wider.
+PLAIN_WIDTH = 100
+
 
 def demo(
     seed: Annotated[
@@ -35,6 +38,8 @@ def demo(
     from driftbus.demo.run import Options, run
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     if seed is None:
         seed = random.randrange(1_000_000)
     try:

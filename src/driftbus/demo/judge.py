@@ -85,10 +85,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Silence:
-    """A time without any change, and what was raised in it."""
+    """A time without any change (a control's all, else that before the first), and what was raised in it."""
 
     stream: str
-    events: int
+    changes_later: bool
     episodes: tuple[Episode, ...]
     requests: int
 
@@ -126,7 +126,9 @@ def judge(streams: Sequence[Stream], logs: dict[str, StreamLog]) -> Verdict:
         starts = [change.start for change in stream.changes] + [EVENTS]
         asked_for = _requests_by_change(log, starts)
         silences.append(
-            Silence(stream.name, starts[0], tuple(_between(log, 0, starts[0])), asked_for.count(-1))
+            Silence(
+                stream.name, bool(stream.changes), tuple(_between(log, 0, starts[0])), asked_for.count(-1)
+            )
         )
         for number, change in enumerate(stream.changes):
             found = tuple(_between(log, change.start, starts[number + 1]))
