@@ -67,6 +67,8 @@ class PageHinkley:
 
     def update(self, value: float) -> Hit | None:
         """Take one value; the alarm it raised, if any."""
+        if -LIMIT <= value <= LIMIT:  # false for NaN, too
+            return self._step((value,), 0)
         hits = self.update_block((value,))
         return hits[0] if hits else None
 
