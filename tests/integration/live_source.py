@@ -183,7 +183,8 @@ class LiveSource:
                     120,
                     None if b < 10 else min(self._error(name, b), 0.09 + 0.03 * math.sin(b / 11)),
                 )
-                for b in range(BINS)
+                # Labels come out of order, so bins do not always begin in order of time.
+                for b in (*range(50), 51, 50, *range(52, BINS))
             ),
             past_episodes=(self._episode(name, open_=False),) if drifted and first else (),
             requests=(
