@@ -375,7 +375,11 @@ class Join:
             "highest": self._highest,
             "remembered_from": self.remembered_from,
             "corrected": [[seq, label] for seq, label in self._corrected.items()],
-            "early": [[s.name, e.label, e.correction] for s, e in early if e is not None],
+            "early": [
+                [s.name, list(e.label), None if e.correction is None else list(e.correction)]
+                for s, e in early
+                if e is not None
+            ],
             "expired": [[s.name, pid, s.expired[pid]] for s, pid in self._expired_order],
             "pending": self.pending.dump(),
         }
