@@ -154,7 +154,23 @@ def settled(members: Sequence[Consumer], partitions: Iterable[TopicPartition]) -
 
 
 def everything(bus: Bus, topic: str) -> list[Record]:
-    """All committed records of a topic, partition by partition."""
+    """All committed records of a topic, once none of its transactions is under way any more.
+
+    Kafka answers a commit before its markers have reached the partitions: for some milliseconds more, readers
+    end before it.
+    """
+    deadline_s = time.monotonic() + LIMIT_S
+    for partition in range(bus.partitions(topic)):
+        while bus.end_offset(topic, partition, committed=True) < bus.end_offset(
+            topic, partition, committed=False
+        ):
+            assert time.monotonic() < deadline_s, "a transaction stays open"
+            time.sleep(0.01)
+    return visible(bus, topic)
+
+
+def visible(bus: Bus, topic: str) -> list[Record]:
+    """What a reader of committed records sees of a topic at this moment, partition by partition."""
     return [
         record
         for partition in range(bus.partitions(topic))

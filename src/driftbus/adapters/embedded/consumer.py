@@ -262,13 +262,19 @@ class EmbeddedConsumer:
         with self._handle.read() as connection:
             held = log.bounds(connection, (cursor.pid for _, cursor in running))
             starts = self._starts(running, held)
+            asked = running
             for share in (max(1, max_records // len(running)), max_records):
-                for name, cursor in running:
+                unsated = []
+                for name, cursor in asked:
                     limit = min(share, max_records - len(records))
                     start, stable = starts[name], held[cursor.pid].stable
                     if limit > 0 and start < stable:
                         found, starts[name] = log.page(connection, name, cursor.pid, start, stable, limit)
                         records += found
+                        # Fewer than asked for: at its end, or large enough already.
+                        if len(found) == limit:
+                            unsated.append((name, cursor))
+                asked = unsated
         for name, cursor in running:
             cursor.position = starts[name]
             cursor.at_end = starts[name] >= held[cursor.pid].stable
