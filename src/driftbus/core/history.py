@@ -48,14 +48,11 @@ class Columns(NamedTuple):
     total: NDArray[np.float64]
     squares: NDArray[np.float64]
 
-    def since(self, start: int) -> Columns:
-        """The bins from index `start` on."""
+    def part(self, start: int, stop: int | None = None) -> Columns:
+        """The bins from index `start` up to `stop`."""
+        these = slice(start, stop)
         return Columns(
-            self.first_seq[start:],
-            self.first_ts[start:],
-            self.n[start:],
-            self.total[start:],
-            self.squares[start:],
+            self.first_seq[these], self.first_ts[these], self.n[these], self.total[these], self.squares[these]
         )
 
 

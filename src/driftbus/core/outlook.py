@@ -67,7 +67,7 @@ def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy)
     ):
         return Outlook(None, "passed", 0, since_onset)  # what was seen has thinned out to nothing
     level_from = verdict.end
-    fall = scan(columns.since(started), -1)
+    fall = scan(columns.part(started), -1)
     if fall is not None and fall.strength >= policy.confirm_strength / 2.0:
         # The error is coming down: a rise fitted now would mix both, so the episode keeps what it has.
         level_from, verdict = started + fall.start, None

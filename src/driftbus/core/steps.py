@@ -108,31 +108,52 @@ def _dispersion(columns: Columns, stop: int, binary: bool) -> float:
     """Variance of batch sums before bin `stop`, over what independent rows would give; at least 1.
 
     The greatest over several batch lengths: bursts show in short batches, seasons in middling ones, slow
-    wandering in the longest.
+    wandering in the longest. Where too few rows lie before the change, those after it are asked too.
     """
-    n, total = columns.n[:stop], columns.total[:stop]
+    before = columns.part(0, stop)
+    rows = float(np.cumsum(before.n)[-1])
+    ratios = _ratios(before, BATCH_ROWS, binary, all_bins=True)
+    if len(ratios) < MIN_BATCHES:
+        ratios = np.concatenate((ratios, _ratios(columns.part(stop), BATCH_ROWS, binary, all_bins=True)))
+    greatest = _mean_ratio(ratios)
+    size = 4.0 * BATCH_ROWS
+    while size * MIN_BATCHES <= rows:
+        # Older bins are longer than short batches, and would hide what happens within them.
+        ratios = _ratios(before, size, binary, all_bins=False)
+        if len(ratios) >= MIN_BATCHES:
+            greatest = max(greatest, _mean_ratio(ratios))
+        size *= 4.0
+    return greatest * (1.0 + YOUTH_BATCHES * BATCH_ROWS / rows)
+
+
+def _ratios(columns: Columns, size: float, binary: bool, *, all_bins: bool) -> Floats:
+    """Squared deviation of each batch's sum from what the mean makes expected, over its variance if rows
+    were independent."""
+    n, total = columns.n, columns.total
     ends = np.cumsum(n)
     mean = float(np.cumsum(total)[-1] / ends[-1])
-    if binary:
-        variance = mean * (1.0 - mean)
-    else:
-        variance = float(np.cumsum(columns.squares[:stop])[-1] / ends[-1]) - mean * mean
+    square = mean if binary else float(np.cumsum(columns.squares)[-1] / ends[-1])
+    variance = square - mean * mean
     if variance <= 1e-12 * mean * mean:
+        return np.empty(0)
+    batch = ((ends - n / 2.0) / size).astype(np.int64)  # by the middle of each bin
+    if not all_bins:
+        fine = n <= size
+        batch, n, total = batch[fine], n[fine], total[fine]
+    if not len(batch):
+        return np.empty(0)
+    batch -= batch[0]
+    rows = np.bincount(batch, weights=n)
+    sums = np.bincount(batch, weights=total)[rows > 0]
+    rows = rows[rows > 0]
+    return np.asarray((sums - rows * mean) ** 2 / (rows * variance))
+
+
+def _mean_ratio(ratios: Floats) -> float:
+    """The dispersion these ratios tell, less a standard error: the greatest of several would else be above
+    1 by chance."""
+    count = len(ratios)
+    if count < 3:
         return 1.0
-    middles = ends - n / 2.0
-    greatest = 1.0
-    size = BATCH_ROWS
-    while size == BATCH_ROWS or size * MIN_BATCHES <= ends[-1]:
-        fine = n <= size  # older bins are longer, and would hide what happens within them
-        batch = (middles[fine] / size).astype(np.int64)
-        batch -= batch[0] if len(batch) else 0
-        rows = np.bincount(batch, weights=n[fine])
-        sums = np.bincount(batch, weights=total[fine])[rows > 0]
-        rows = rows[rows > 0]
-        if len(rows) >= MIN_BATCHES or (size == BATCH_ROWS and len(rows) > 2):
-            ratios = (sums - rows * mean) ** 2 / (rows * variance)
-            # Less one standard error: the greatest of several estimates would else be above 1 by chance.
-            surely = float(np.cumsum(ratios)[-1]) / (len(rows) - 1) * (1.0 - (2.0 / len(rows)) ** 0.5)
-            greatest = max(greatest, 1.0 + CORRELATION_PENALTY * (surely - 1.0))
-        size *= 4.0
-    return greatest * (1.0 + YOUTH_BATCHES * BATCH_ROWS / float(ends[-1]))
+    surely = float(np.cumsum(ratios)[-1]) / (count - 1) * (1.0 - (2.0 / max(count, MIN_BATCHES)) ** 0.5)
+    return float(max(1.0, 1.0 + CORRELATION_PENALTY * (surely - 1.0)))

@@ -73,17 +73,18 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
     gradual = all_rises / (all_steps + all_rises)
     confidence = max(gradual, 1.0 - gradual)
     kind: Kind = "gradual" if gradual > 0.5 else "sudden"
-    if gradual > 0.5:
-        best = int(np.argmax(ramp_mass))
-        onset, low, high = int(starts[best]), before[best], top[best]
-        earliest, latest = _interval(starts, rises / all_rises)
-    else:
-        onset, low, high = step.start, step.before, step.after
-        earliest, latest = _interval(allowed, steps / all_steps)
     if confidence < DETERMINED or after < MIN_ROWS_FOR_KIND:
         kind = "undetermined"
-        starts_all = np.concatenate((allowed, starts))
-        earliest, latest = _interval(starts_all, np.concatenate((steps, rises)) / (all_steps + all_rises))
+    # As long as it cannot be told, the onset is the step's: that of a rise would reach far back on a guess.
+    onset, low, high = step.start, step.before, step.after
+    if kind == "gradual":
+        best = int(np.argmax(ramp_mass))
+        onset, low, high = int(starts[best]), float(before[best]), float(top[best])
+        earliest, latest = _interval(starts, rises)
+    elif kind == "sudden":
+        earliest, latest = _interval(allowed, steps)
+    else:
+        earliest, latest = _interval(np.concatenate((allowed, starts)), np.concatenate((steps, rises)))
     endings = np.concatenate((allowed, ends))
     mass = np.concatenate((steps, rises)) / (all_steps + all_rises)
     end = max(onset, _quantile(endings, mass, 0.9))
@@ -96,8 +97,8 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
         earliest=min(earliest, onset),
         latest=max(latest, onset),
         end=end,
-        before=float(low),
-        after=float(high),
+        before=low,
+        after=high,
         llr=step.llr,
         strength=step.strength,
         moving=unfinished > MOVING,
