@@ -61,7 +61,7 @@ class KafkaBus:
         self._partitioner: Partitioner = partitioner
         self._timeout_s = timeout_s
         self._admin = self._properties.build(AdminClient, self._properties.admin())
-        self._readers = Readers(self._properties, timeout_s)
+        self._readers = Readers(self._properties, timeout_s, self.partitions)
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
         self._opened: set[KafkaConsumer | KafkaProducer | KafkaTransaction] = set()

@@ -2,7 +2,7 @@
 
 A newly assigned partition, when the caller handles assignments:
 
-    assigned, librdkafka paused at offset 0 ──seek──► positioned ──resume──► running ⇄ paused
+    assigned, paused at the beginning ──seek──► positioned ──resume──► running ⇄ paused
                 └────────────────────resume, then seek──────────────────────────┘
 
 Nothing is delivered of a partition before its seek, nor from before its position.
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 
 from driftbus.adapters.kafka.failures import describe, is_missing, translate
@@ -113,8 +113,13 @@ class KafkaConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._check_assigned([partition])
-        self._request("seek", self._client.seek, Partition(*partition, offset))
         first = self._positions[partition] is None
+        try:
+            self._client.seek(Partition(*partition, offset))
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
+                raise translate(error.args[0], f"seek, group {self._group!r}", self._bootstrap) from error
+            self._restart(partition, offset)
         self._positions[partition] = offset
         self._ended.discard(partition)
         if first and partition not in self._paused:
@@ -135,6 +140,7 @@ class KafkaConsumer:
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Raises `Fenced` when the partitions went to another member meanwhile."""
+        self.check_held(offsets)
         wanted = [Partition(*partition, offset) for partition, offset in offsets.items()]
         if not wanted:
             return
@@ -155,6 +161,12 @@ class KafkaConsumer:
     def group_metadata(self) -> Any:
         """The membership under which a transaction may commit offsets, as of now."""
         return self._client.consumer_group_metadata()
+
+    def check_held(self, partitions: Iterable[TopicPartition]) -> None:
+        """Raises `Fenced` when one of these is not assigned to this member (any more)."""
+        lacking = [partition for partition in partitions if partition not in self._positions]
+        if lacking:
+            raise Fenced(f"group {self._group!r}: this member does not hold {lacking}")
 
     # --- inside poll ---------------------------------------------------------------------------------
 
@@ -194,9 +206,10 @@ class KafkaConsumer:
     def _on_assign(self, client: Consumer, partitions: list[Partition]) -> None:
         fresh = [TopicPartition(each.topic, each.partition) for each in partitions]
         if self._managed:
-            # An explicit offset starts a partition at once, so that it can be sought right away; it is paused
-            # before anything could come, and what still comes has no position and is dropped.
-            client.assign([Partition(*partition, 0) for partition in fresh])
+            # No committed offsets to look up: seeking works at once. Not at offset 0: a fetch can slip
+            # through before the pause, and where 0 is no longer held it stops the partition for good.
+            # A record that slips through has no position to be at, and is dropped.
+            client.assign([Partition(*partition, OFFSET_BEGINNING) for partition in fresh])
             client.pause(partitions)
             self._positions = dict.fromkeys(fresh)
         else:
@@ -236,6 +249,20 @@ class KafkaConsumer:
             with contextlib.suppress(KafkaException):
                 self._client.get_watermark_offsets(Partition(*partition), _WAKE_TIMEOUT_S)
         self._awake.update(partitions)
+
+    def _restart(self, partition: TopicPartition, offset: int) -> None:
+        """librdkafka stops a partition at an offset that is gone; only an assignment starts it again."""
+        LOGGER.info("group %s: starting %s[%d] again at %d", self._group, *partition, offset)
+        self._positions[partition] = offset
+        places = {each: OFFSET_BEGINNING if at is None else at for each, at in self._positions.items()}
+        self._client.assign([Partition(*each, at) for each, at in places.items()])
+        # An assignment forgets pauses.
+        self._awake.clear()
+        running = self._running()
+        still = [Partition(*each) for each in places if each not in running]
+        if still:
+            self._client.pause(still)
+        self._run(sorted(running))
 
     def _running(self) -> set[TopicPartition]:
         return {partition for partition, at in self._positions.items() if at is not None} - self._paused

@@ -6,6 +6,9 @@ from confluent_kafka import KafkaError
 
 from driftbus.errors import BusError, MissingTopic, Unavailable
 
+# Said by librdkafka from its own memory, which may be empty for other reasons.
+_NOT_KNOWN_HERE = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})
+
 # Nothing answers, or not yet: trying again can help, and nothing was begun.
 _UNREACHABLE = frozenset(
     {
@@ -41,8 +44,6 @@ _UNREACHABLE = frozenset(
 
 _NO_SUCH_TOPIC = frozenset(
     {
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._UNKNOWN_TOPIC,
         KafkaError.TOPIC_EXCEPTION,
         KafkaError.UNKNOWN_TOPIC_ID,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -58,6 +59,11 @@ def is_unreachable(error: KafkaError) -> bool:
 def is_missing(error: KafkaError) -> bool:
     """Whether the broker says that the topic or partition does not exist."""
     return error.code() in _NO_SUCH_TOPIC
+
+
+def is_unknown(error: KafkaError) -> bool:
+    """Whether the client does not know the topic or partition: ask the broker."""
+    return error.code() in _NOT_KNOWN_HERE or is_missing(error)
 
 
 def describe(error: KafkaError) -> str:

@@ -31,6 +31,9 @@ _COMMON: dict[str, Value] = {
     "client.id": "driftbus",
     # librdkafka's 10 s would keep a worker idle long after a broker is back.
     "reconnect.backoff.max.ms": 1000,
+    # Re-bootstrapping clients of an absent broker knock at it some 40 times a second, a log line each, and
+    # answer "unknown topic" meanwhile; producers may not do it at all (below).
+    "metadata.recovery.strategy": "none",
     # Records near 1 MB, plus headers and framing, pass the client; topics and broker have their own limits.
     "message.max.bytes": 10_000_000,
     # Connections that brokers close for idleness are not worth a line.
@@ -67,9 +70,10 @@ _TRANSACTION: dict[str, Value] = {
 _EMITTER: dict[str, Value] = {
     # librdkafka's 1 GB is too much to take from an inference service while its broker is away.
     "queue.buffering.max.kbytes": 65_536,
-    # Successes need no callback.
-    "delivery.report.only.error": True,
 }
+
+# The Python client reads this one itself, and wants a real boolean: successes need no callback.
+_ONLY_FAILURES = {"delivery.report.only.error": True}
 
 # A reader asks for one range and ends at its end: this is how long one that reaches it waits to know so.
 _READER: dict[str, Value] = {"fetch.wait.max.ms": 10}
@@ -133,8 +137,8 @@ class KafkaProperties:
 
     def emitter(self) -> dict[str, Value]:
         """For a producer outside transactions."""
-        user = self._without(CONSUMER_ONLY | {"transactional.id", "transaction.timeout.ms"})
-        return _merge(_COMMON, _PRODUCER, _EMITTER, user, self._producer_always())
+        user = self._without(CONSUMER_ONLY | {"transactional.id", "transaction.timeout.ms", *_ONLY_FAILURES})
+        return _merge(_COMMON, _PRODUCER, _EMITTER, user, self._producer_always()) | _ONLY_FAILURES
 
     def transaction(self, transactional_id: str) -> dict[str, Value]:
         """For a transactional producer."""

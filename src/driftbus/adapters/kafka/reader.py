@@ -15,7 +15,7 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 
-from driftbus.adapters.kafka.failures import is_missing, is_unreachable, translate
+from driftbus.adapters.kafka.failures import is_missing, is_unknown, is_unreachable, translate
 from driftbus.adapters.kafka.messages import Positions, to_records
 from driftbus.adapters.kafka.properties import KafkaProperties
 from driftbus.errors import BusError, MissingTopic, OffsetOutOfRange, Unavailable
@@ -39,11 +39,15 @@ _OPEN_TRANSACTION_LIMIT_S = 60.0
 
 
 class Readers:
-    """Clients for reading outside groups. Thread-safe: every read borrows a client of its own."""
+    """Clients for reading outside groups. Thread-safe: every read borrows a client of its own.
 
-    def __init__(self, properties: KafkaProperties, timeout_s: float) -> None:
+    `count` says how many partitions a topic has, as the broker knows it, or raises `MissingTopic`.
+    """
+
+    def __init__(self, properties: KafkaProperties, timeout_s: float, count: Callable[[str], int]) -> None:
         self._properties = properties
         self._timeout_s = timeout_s
+        self._count = count
         self._lock = threading.Lock()
         self._idle: dict[bool, list[Consumer]] = {True: [], False: []}
         self._lent: set[Consumer] = set()
@@ -168,26 +172,32 @@ class Readers:
     ) -> None:
         """Nothing came for a while: is the broker away (`Unavailable`), or a transaction open?"""
         _, readable = self._bounds(client, partition)
-        if readable > position or waited_s < _OPEN_TRANSACTION_LIMIT_S:
+        if waited_s < _OPEN_TRANSACTION_LIMIT_S:
             return
-        name = f"{partition.topic}[{partition.partition}]"
-        raise Unavailable(
-            f"{name} can be read up to {readable} of {end} for {waited_s:.0f} s now: "
-            f"a transaction that began at offset {readable} is still open"
-        )
+        why = "the broker sends nothing"
+        if readable <= position:
+            why = f"a transaction that began at offset {readable} is still open"
+        where = f"{partition.topic}[{partition.partition}], {position} of {end}"
+        raise Unavailable(f"{where}: nothing to read for {waited_s:.0f} s: {why}")
 
     def _bounds(self, client: Consumer, partition: TopicPartition) -> tuple[int, int]:
         def ask() -> tuple[int, int]:
-            low, high = client.get_watermark_offsets(Partition(*partition), self._timeout_s)
+            try:
+                low, high = client.get_watermark_offsets(Partition(*partition), self._timeout_s)
+            except KafkaException as error:
+                if not is_unknown(error.args[0]):
+                    raise
+                count = self._count(partition.topic)
+                if partition.partition >= count:
+                    raise BusError(
+                        f"{partition.topic!r} has {count} partitions, none is {partition.partition}"
+                    ) from error
+                # The broker knows it, this client not yet.
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, error.args[0].str())) from error
             return low, high
 
-        return retried(
-            ask,
-            f"asking for the ends of {partition.topic}",
-            self._properties.bootstrap,
-            self._timeout_s,
-            partition.topic,
-        )
+        doing = f"asking for the ends of {partition.topic}"
+        return retried(ask, doing, self._properties.bootstrap, self._timeout_s)
 
 
 def retried(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
@@ -148,6 +149,8 @@ class KafkaTransaction:
             raise self._unusable("send_offsets")
         if not isinstance(consumer, KafkaConsumer):
             raise BusError("offsets of a consumer of another bus cannot be part of this transaction")
+        # Kafka checks that the member is of this generation, not that it owns the partitions.
+        consumer.check_held(offsets)
         positions = [Partition(*partition, offset) for partition, offset in offsets.items()]
         try:
             self._client.send_offsets_to_transaction(positions, consumer.group_metadata(), self._limit_s)
@@ -191,7 +194,10 @@ class KafkaTransaction:
         self._state = _State.CLOSED
         # What is still queued belongs to no transaction any more, and would be waited for.
         self._client.purge()
-        self._client.close()
+        # Aborts once more, which a broken producer may not, and destroys the client all the same.
+        with contextlib.suppress(KafkaException), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            self._client.close()
 
     def _produce_when_room(self, record: tuple[Any, ...]) -> None:
         deadline_s = time.monotonic() + self._limit_s
