@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from driftbus.core.linear_models import LinearRegression, LogisticRegression
+from driftbus.core.parameters import check_params
 from driftbus.core.records import Features, Json
 from driftbus.core.settings import ChallengerSpec, Limits, Scalar
+from driftbus.core.trees import MODELS, RiverModel
+
+# A tree's own size limit (in MiB) lets it stop growing before it has to be thrown away: three quarters.
+_TREE_SHARE = 0.75
+# One categorical feature may take this many of the linear model's coordinates.
+_CATEGORIES = 100
 
 
 class Challenger(Protocol):
     """A model that learns online. A block equals its rows one by one, bit for bit."""
 
-    resets: int  # how often it grew beyond its bound and began anew
+    resets: int  # how often it grew beyond its bound, or broke, and began anew
 
     def predict_then_learn(
         self, features: Sequence[Features | None], labels: Sequence[Json]
     ) -> tuple[list[Json], list[float | None]]:
         """Per row the prediction made before learning it (None: nothing learnt yet, or the row has no
-        label and is skipped) and the positive class's probability (None: not a binary classifier)."""
+        usable label and is skipped) and the positive class's probability (None: not a binary classifier)."""
 
     def dump(self) -> Any:
         """The state as plain JSON values; None when it cannot be represented (it then learns anew)."""
@@ -30,18 +39,75 @@ class Challenger(Protocol):
 def make(spec: ChallengerSpec, task: str, positive_label: Scalar | None, limits: Limits) -> Challenger | None:
     """A fresh challenger; None for `task: none` and while the task is undecided (`auto`).
 
+    Models: `auto` and `linear` (scaled logistic or linear regression), and by name `hoeffding_tree`,
+    `hoeffding_adaptive_tree`, `arf` with River's parameters; a `seed` left out is 0.
     Raises ValueError naming an unknown model, parameter or value, and the nearest right one.
     """
-    raise NotImplementedError
+    check(spec)
+    if task not in ("classification", "regression"):
+        return None
+    if spec.name in MODELS:
+        return _river(spec, task, positive_label, limits)
+    categories = min(limits.max_categories, _CATEGORIES)
+    if task == "regression":
+        return LinearRegression(limits.max_challenger_bytes, categories)
+    return LogisticRegression(limits.max_challenger_bytes, categories, positive_label)
 
 
 def load(
     spec: ChallengerSpec, task: str, positive_label: Scalar | None, limits: Limits, state: Any
 ) -> Challenger | None:
-    """The challenger that `dump` wrote; a fresh one for None or when the state is of another model."""
-    raise NotImplementedError
+    """The challenger that `dump` wrote; a fresh one for None or when the state is of another model.
+
+    Raises ValueError when the state is of this model and cannot be read.
+    """
+    challenger = make(spec, task, positive_label, limits)
+    if isinstance(challenger, LinearRegression | LogisticRegression) and isinstance(state, dict):
+        own = "linear" if isinstance(challenger, LinearRegression) else "logistic"
+        if state.get("model") == own:
+            try:
+                challenger.restore(state)
+            except (KeyError, TypeError) as error:
+                raise ValueError(f"challenger: a state that cannot be read: {error}") from error
+    return challenger
 
 
 def names() -> list[str]:
     """All models that can be asked for, sorted."""
-    raise NotImplementedError
+    return sorted(["auto", "linear", *MODELS])
+
+
+def check(spec: ChallengerSpec) -> None:
+    """Raise ValueError when the specification cannot be used, whatever the task turns out to be."""
+
+    def without_parameters() -> None: ...
+
+    known = {"auto": without_parameters, "linear": without_parameters}
+    # A parameter must be known for one of the two tasks; the other model goes without it.
+    both = {name: by_task["classification"] for name, by_task in MODELS.items()}
+    for key, value in spec.params.items():
+        one = "regression" if spec.name in MODELS and not _takes(spec.name, "classification", key) else None
+        constructors = {n: t["regression"] for n, t in MODELS.items()} if one else both
+        check_params("challenger", spec.name, {key: value}, {**known, **constructors})
+    check_params("challenger", spec.name, {}, {**known, **both})
+
+
+def _takes(name: str, task: str, key: str) -> bool:
+    return key in inspect.signature(MODELS[name][task]).parameters
+
+
+def _river(spec: ChallengerSpec, task: str, positive_label: Scalar | None, limits: Limits) -> RiverModel:
+    params = {key: value for key, value in spec.params.items() if _takes(spec.name, task, key)}
+    if _takes(spec.name, task, "seed"):
+        params.setdefault("seed", 0)
+    if _takes(spec.name, task, "leaf_model"):
+        # River's default puts linear models on raw values into the leaves, which take no texts and diverge.
+        params.setdefault("leaf_prediction", "mean")
+    size_mib = limits.max_challenger_bytes * _TREE_SHARE / 2**20
+    if _takes(spec.name, task, "max_size"):
+        params["max_size"] = min(params.get("max_size", size_mib), size_mib)
+    try:
+        return RiverModel(spec.name, params, task, positive_label, limits.max_challenger_bytes)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in spec.params.items())
+        raise ValueError(f"challenger {spec.name}: {given} cannot be used: {error}") from error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -12,6 +10,7 @@ from driftbus.core.detectors.adwin import Adwin
 from driftbus.core.detectors.base import Detector
 from driftbus.core.detectors.page_hinkley import PageHinkley
 from driftbus.core.detectors.river_any import CLASSES, RiverDetector
+from driftbus.core.parameters import check_params
 from driftbus.core.settings import DetectorSpec
 
 SignalKind = Literal["error", "score", "feature", "quality", "challenger_gap", "custom"]
@@ -32,7 +31,10 @@ def make(spec: DetectorSpec) -> Detector:
     """
     check_params("detector", spec.name, spec.params, _CONSTRUCTORS)
     if spec.name in _OWN:
-        return _OWN[spec.name](**spec.params)
+        try:
+            return _OWN[spec.name](**spec.params)
+        except ValueError as error:
+            raise ValueError(f"{spec.name}: {error}") from error
     _try_out(spec.name, tuple(sorted(spec.params.items())))
     return RiverDetector(spec.name, spec.params)
 
@@ -63,48 +65,6 @@ def load(spec: DetectorSpec, state: Any) -> Detector:
     if spec.name in _OWN:
         return _OWN[spec.name].load(state, **spec.params)
     return RiverDetector.load(state, spec.name, spec.params)
-
-
-def check_params(
-    what: str, name: str, params: Mapping[str, Any], constructors: Mapping[str, Callable[..., Any]]
-) -> None:
-    """Check a name and its parameters against the constructors' signatures, by name and by kind of value.
-
-    A parameter that takes no plain value (a window of data, another model) cannot be set.
-    Raises ValueError naming what is wrong and the nearest right spelling.
-    """
-    if name not in constructors:
-        raise ValueError(f"unknown {what} {name!r}{_nearest(name, list(constructors))}")
-    known = {
-        key: parameter.default
-        for key, parameter in inspect.signature(constructors[name]).parameters.items()
-        if (isinstance(parameter.default, bool | int | float | str))
-        or (parameter.default is None and "int" in str(parameter.annotation))
-    }
-    for key, value in params.items():
-        if key not in known:
-            raise ValueError(f"{name}: unknown parameter {key!r}{_nearest(key, list(known))}")
-        default = known[key]
-        kinds: tuple[type, ...]
-        if isinstance(default, bool):
-            kinds, wanted = (bool,), "true or false"
-        elif isinstance(default, str):
-            kinds, wanted = (str,), "text"
-        elif isinstance(default, float):
-            kinds, wanted = (int, float), "a number"
-        elif default is None:
-            kinds, wanted = (int, type(None)), "a whole number or nothing"
-        else:
-            kinds, wanted = (int,), "a whole number"
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise ValueError(f"{name}: {key} must be {wanted}, not {value!r}")
-        if isinstance(value, float) and value - value != 0.0:
-            raise ValueError(f"{name}: {key} must be finite, not {value!r}")
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(sorted(known)) or 'none'}"
 
 
 _DEFAULTS: dict[str, tuple[DetectorSpec, ...]] = {
