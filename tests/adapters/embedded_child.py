@@ -16,8 +16,10 @@ from driftbus.adapters.embedded import EmbeddedBus
 from driftbus.errors import BusError, Fenced
 from driftbus.ports import TopicPartition
 
-# Dead members are noticed soon, so that a test with many kills ends.
+# A stopped member is noticed soon. A dead one is noticed at once, so where processes are killed nothing may
+# depend on a timeout.
 SESSION_TIMEOUT_S = 0.6
+NEVER_S = 1e6
 
 
 def say(text: str) -> None:
@@ -26,7 +28,7 @@ def say(text: str) -> None:
 
 def work(directory: Path, name: str) -> None:
     """Copies `in` to `out` exactly once, and says in `cites` at which offset each record went."""
-    bus = EmbeddedBus(directory, session_timeout_s=SESSION_TIMEOUT_S)
+    bus = EmbeddedBus(directory, session_timeout_s=NEVER_S, transaction_timeout_s=NEVER_S)
     consumer = bus.consumer("workers", ["in"])
     transaction = bus.transaction(name)
     while True:
@@ -77,6 +79,19 @@ def belong(directory: Path, name: str) -> None:
         say("fenced")
 
 
+def promise(directory: Path, name: str) -> None:
+    """A member that dies with partitions in its hands and offsets promised to it."""
+    bus = EmbeddedBus(directory, session_timeout_s=NEVER_S, transaction_timeout_s=NEVER_S)
+    consumer = bus.consumer("workers", ["in"])
+    while not consumer.assignment():
+        consumer.poll(1, 0.1)
+    transaction = bus.transaction(name)
+    transaction.begin()
+    transaction.produce("out", key=b"k", value=b"never", want_offset=True)
+    say(f"promised {transaction.flush()}")
+    sys.stdin.readline()
+
+
 def open_it(directory: Path, name: str) -> None:
     """Opens a file that others open for the first time at this moment."""
     bus = EmbeddedBus(directory)
@@ -113,7 +128,14 @@ def starve(directory: Path, name: str) -> None:
     bus.close()
 
 
-MODES = {"work": work, "produce": produce, "belong": belong, "open": open_it, "starve": starve}
+MODES = {
+    "work": work,
+    "produce": produce,
+    "belong": belong,
+    "promise": promise,
+    "open": open_it,
+    "starve": starve,
+}
 
 if __name__ == "__main__":
     try:

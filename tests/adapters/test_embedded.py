@@ -258,9 +258,9 @@ def test_the_commit_itself_checks_ownership(tmp_path: Path) -> None:
         assert topic is not None
         zero, one = topic.first_pid, topic.first_pid + 1
         for member in ("a", "b"):
-            groups.join(connection, "group", member, ["topic"], 10.0, time.time())
+            groups.join(connection, "group", member, ["topic"], 10.0, "here", time.time())
         # Both have joined before the first generation was made by the second of them: a comes again.
-        groups.join(connection, "group", "a", ["topic"], 10.0, time.time())
+        groups.join(connection, "group", "a", ["topic"], 10.0, "here", time.time())
         generation = groups.view(connection, "group", "a").generation
         membership = groups.Membership("group", "a", generation)
         assert groups.owned(connection, "group", "a") == [zero]

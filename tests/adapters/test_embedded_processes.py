@@ -14,7 +14,7 @@ from pathlib import Path
 from driftbus.adapters.embedded import EmbeddedBus
 from driftbus.ports import TopicPartition, TopicSpec
 
-from .embedded_child import SESSION_TIMEOUT_S
+from .embedded_child import NEVER_S, SESSION_TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 # A limit for a hanging test, never part of a result.
@@ -51,7 +51,7 @@ def test_twenty_kills_leave_every_transaction_whole(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
     dice = random.Random(seed)
-    bus = EmbeddedBus(tmp_path, session_timeout_s=SESSION_TIMEOUT_S)
+    bus = EmbeddedBus(tmp_path)
     bus.create_topics([TopicSpec(name, PARTITIONS) for name in ("in", "out", "cites")])
     inputs = [TopicPartition("in", p) for p in range(PARTITIONS)]
     producer = bus.producer()
@@ -149,6 +149,28 @@ def test_a_stopped_member_is_replaced_and_its_commit_refused(tmp_path: Path) -> 
     assert bus.committed("workers", both) == dict.fromkeys(both, 7)
     assert list(bus.read_from("out", 0, 0)) == []
     bus.close()
+
+
+def test_what_a_killed_process_held_is_free_at_once(tmp_path: Path) -> None:
+    """Its partitions and the offsets promised to it, though both have timeouts of days."""
+    bus = EmbeddedBus(tmp_path, session_timeout_s=NEVER_S, transaction_timeout_s=NEVER_S)
+    bus.create_topics([TopicSpec("in", 2), TopicSpec("out", 1)])
+    victim = start("promise", tmp_path, "victim")
+    try:
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == "promised [0]\n"
+    finally:
+        end(victim)
+    transaction = bus.transaction("heir")
+    transaction.begin()
+    transaction.produce("out", key=b"k", value=b"behind it")
+    transaction.commit()
+    assert [(r.offset, r.value) for r in bus.read_from("out", 0, 0, 2)] == [(1, b"behind it")]
+    heir = bus.consumer("workers", ["in"])
+    both = [TopicPartition("in", 0), TopicPartition("in", 1)]
+    wait_until(lambda: heir.assignment() == both, lambda: heir.poll(1, 0.0) and None)
+    bus.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["bus.sqlite3"]
 
 
 def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:

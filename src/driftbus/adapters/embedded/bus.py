@@ -12,6 +12,7 @@ from driftbus.adapters.embedded import cleaning, groups, log
 from driftbus.adapters.embedded.consumer import EmbeddedConsumer, GroupTimes
 from driftbus.adapters.embedded.database import Database
 from driftbus.adapters.embedded.housekeeping import Housekeeper, expire_reservations
+from driftbus.adapters.embedded.presence import Presence
 from driftbus.adapters.embedded.producer import BufferPolicy, EmbeddedProducer
 from driftbus.adapters.embedded.transaction import EmbeddedTransaction
 from driftbus.adapters.partitioner import Partitioner, partition_of
@@ -65,7 +66,10 @@ class EmbeddedBus:
         self._lock = threading.Lock()
         self._opened: set[EmbeddedConsumer | EmbeddedProducer | EmbeddedTransaction] = set()
         self._open = True
-        self._housekeeper = Housekeeper(self._database, self._consumers, clean_interval_s=clean_interval_s)
+        self._presence = Presence(self._database.directory)
+        self._housekeeper = Housekeeper(
+            self._database, self._consumers, self._presence, clean_interval_s=clean_interval_s
+        )
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
         with self._handle.write() as connection:
@@ -100,6 +104,7 @@ class EmbeddedBus:
                 self._topic,
                 partitioner=self._partitioner,
                 timeout_s=self._transaction_timeout_s,
+                presence=self._presence.name,
                 min_free_bytes=self._min_free_bytes,
                 closed=self._forget,
             )
@@ -120,6 +125,7 @@ class EmbeddedBus:
                 group,
                 [self._topic(topic) for topic in topics],
                 self._times,
+                presence=self._presence.name,
                 assigned=assigned,
                 revoked=revoked,
                 closed=self._forget,
@@ -202,6 +208,7 @@ class EmbeddedBus:
             else:
                 each.close()
         self._housekeeper.stop()
+        self._presence.close()
         self._handle.close()
 
     def _bounds(self, pid: int) -> log.Bounds:

@@ -62,6 +62,7 @@ class EmbeddedConsumer:
         topics: Sequence[log.Topic],
         times: GroupTimes,
         *,
+        presence: str,
         assigned: PartitionsChanged | None,
         revoked: PartitionsChanged | None,
         closed: Callable[[EmbeddedConsumer], None],
@@ -75,6 +76,7 @@ class EmbeddedConsumer:
             for p in range(topic.partitions)
         }
         self._times = times
+        self._presence = presence
         self._assigned, self._revoked, self._closed = assigned, revoked, closed
         self._state = _State.OUTSIDE
         self._member = ""
@@ -216,6 +218,7 @@ class EmbeddedConsumer:
                 self._member,
                 self._topics,
                 self._times.session_timeout_s,
+                self._presence,
                 time.time(),
             )
         self._beaten_at_s = time.monotonic()

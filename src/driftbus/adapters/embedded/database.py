@@ -58,14 +58,15 @@ CREATE TABLE producers (id TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROW
 -- offsets promised to an open transaction, which nobody reads past
 CREATE TABLE reservations (
   producer TEXT NOT NULL, pid INTEGER NOT NULL, first INTEGER NOT NULL, made_at REAL NOT NULL,
-  timeout_s REAL NOT NULL, PRIMARY KEY (producer, pid, first)
+  timeout_s REAL NOT NULL, presence TEXT NOT NULL, PRIMARY KEY (producer, pid, first)
 ) WITHOUT ROWID;
 CREATE TABLE consumer_groups (
   name TEXT PRIMARY KEY, generation INTEGER NOT NULL, rebalancing INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE members (
   consumer_group TEXT NOT NULL, member TEXT NOT NULL, topics TEXT NOT NULL, joined INTEGER NOT NULL,
-  seen_at REAL NOT NULL, session_timeout_s REAL NOT NULL, PRIMARY KEY (consumer_group, member)
+  seen_at REAL NOT NULL, session_timeout_s REAL NOT NULL, presence TEXT NOT NULL,
+  PRIMARY KEY (consumer_group, member)
 ) WITHOUT ROWID;
 CREATE TABLE owners (
   consumer_group TEXT NOT NULL, pid INTEGER NOT NULL, member TEXT NOT NULL, PRIMARY KEY (consumer_group, pid)

@@ -62,13 +62,14 @@ def join(
     member: str,
     topics: Sequence[str],
     session_timeout_s: float,
+    presence: str,
     now_s: float,
 ) -> None:
     """Come, or come back after having given up everything: the group rebalances."""
     connection.execute("INSERT OR IGNORE INTO consumer_groups VALUES (?, 0, 0)", (group,))
     connection.execute(
-        "INSERT OR REPLACE INTO members VALUES (?, ?, ?, 1, ?, ?)",
-        (group, member, orjson.dumps(list(topics)).decode(), now_s, session_timeout_s),
+        "INSERT OR REPLACE INTO members VALUES (?, ?, ?, 1, ?, ?, ?)",
+        (group, member, orjson.dumps(list(topics)).decode(), now_s, session_timeout_s, presence),
     )
     _expire(connection, group, now_s)
     _rebalance(connection, group)
@@ -77,6 +78,15 @@ def join(
 def leave(connection: sqlite3.Connection, group: str, member: str) -> None:
     gone = connection.execute("DELETE FROM members WHERE consumer_group = ? AND member = ?", (group, member))
     if gone.rowcount:
+        _rebalance(connection, group)
+
+
+def remove_presence(connection: sqlite3.Connection, presence: str, now_s: float) -> None:
+    """Throw out all members of a process that died."""
+    rows = connection.execute("SELECT DISTINCT consumer_group FROM members WHERE presence = ?", (presence,))
+    for (group,) in rows.fetchall():
+        connection.execute("DELETE FROM members WHERE consumer_group = ? AND presence = ?", (group, presence))
+        _expire(connection, group, now_s)
         _rebalance(connection, group)
 
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from driftbus.adapters.embedded import cleaning, groups, log
 from driftbus.adapters.embedded.consumer import EmbeddedConsumer
 from driftbus.adapters.embedded.database import Database, Handle
+from driftbus.adapters.embedded.presence import Presence
 from driftbus.errors import BusError
 
 _logger = logging.getLogger(__name__)
 
-# How often the thread looks whether anything is due; bounds how late a sign of life can be.
+# How often the thread looks whether anything is due: bounds how late a sign of life can be, and how late a
+# death is noticed.
 _TICK_S = 0.1
 # Between checkpoints: each costs two fsyncs, and what is not checkpointed a power failure may take.
 _CHECKPOINT_INTERVAL_S = 0.5
@@ -51,17 +53,19 @@ def expire_reservations(handle: Handle) -> None:
 
 
 class Housekeeper:
-    """Signs of life for one bus's consumers, expired reservations, checkpoints, retention, compaction."""
+    """Signs of life for one bus's consumers, the dead, expired promises, checkpoints, cleaning."""
 
     def __init__(
         self,
         database: Database,
         consumers: Callable[[], Iterable[EmbeddedConsumer]],
+        presence: Presence,
         *,
         clean_interval_s: float,
     ) -> None:
         self._handle = database.connect(_LOCK_TIMEOUT_S)
         self._consumers = consumers
+        self._presence = presence
         self._clean_interval_s = clean_interval_s
         self._version = -1
         self._due = _Due()
@@ -79,7 +83,7 @@ class Housekeeper:
         while not self._stop.wait(_TICK_S):
             try:
                 self._tick(time.monotonic())
-            except BusError as error:
+            except (BusError, OSError) as error:
                 # Locked or full: everything here is tried again anyway, and whoever writes says so louder.
                 _logger.debug("housekeeping of the embedded bus postponed: %s", error)
 
@@ -89,6 +93,7 @@ class Housekeeper:
             if beat is not None:
                 with self._handle.write() as connection:
                     groups.beat(connection, *beat, time.time())
+        self._presence.bury_the_dead(self._handle)
         if now_s >= self._due.expiry_at_s:
             self._due.expiry_at_s = now_s + _CHECKPOINT_INTERVAL_S
             expire_reservations(self._handle)

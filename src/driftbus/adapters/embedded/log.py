@@ -8,8 +8,8 @@ its own moves `partitions.next` on and notes the range in `reservations`. No loc
 computes. Until the transaction commits, aborts, is replaced or expires, readers stop before the first
 reserved offset (the *last stable offset*), so nobody can pass a record that is still to come. An aborted
 reservation leaves a gap, as an aborted transaction does on Kafka. A process killed in between holds readers
-of that partition back until its successor takes over the transactional id, or until the reservation expires,
-whoever comes first.
+of that partition back until somebody notices its death (see `presence`), its successor takes over the
+transactional id, or the reservation expires.
 """
 
 from __future__ import annotations
@@ -159,13 +159,22 @@ def check_held(partition: TopicPartition, offset: int, held: Bounds) -> None:
         raise OffsetOutOfRange(partition.topic, partition.partition, offset)
 
 
-def reserve(
-    connection: sqlite3.Connection, producer: str, pid: int, count: int, now_s: float, timeout_s: float
-) -> int:
-    """Promise the next `count` offsets to an open transaction for `timeout_s`; the first of them."""
+class Promise(NamedTuple):
+    """Whose offsets are reserved, since when and for how long, and the process that must stay alive."""
+
+    producer: str
+    made_at_s: float
+    timeout_s: float
+    presence: str
+
+
+def reserve(connection: sqlite3.Connection, promise: Promise, pid: int, count: int) -> int:
+    """Promise the next `count` offsets to an open transaction; the first of them."""
     first = take_offsets(connection, pid, count)
+    producer, made_at_s, timeout_s, presence = promise
     connection.execute(
-        "INSERT INTO reservations VALUES (?, ?, ?, ?, ?)", (producer, pid, first, now_s, timeout_s)
+        "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?)",
+        (producer, pid, first, made_at_s, timeout_s, presence),
     )
     return first
 
@@ -183,6 +192,15 @@ def overdue_reservations(connection: sqlite3.Connection, now_s: float) -> list[s
             (now_s,),
         )
     ]
+
+
+def fence_presence(connection: sqlite3.Connection, presence: str) -> None:
+    """End the transactions to which a process that died had offsets promised."""
+    producers = connection.execute(
+        "SELECT DISTINCT producer FROM reservations WHERE presence = ?", (presence,)
+    ).fetchall()
+    for (producer,) in producers:
+        fence(connection, producer)
 
 
 def fence(connection: sqlite3.Connection, producer: str) -> int:

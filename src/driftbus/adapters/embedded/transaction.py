@@ -67,6 +67,7 @@ class EmbeddedTransaction:
         *,
         partitioner: Partitioner,
         timeout_s: float,
+        presence: str,
         min_free_bytes: int,
         closed: Callable[[EmbeddedTransaction], None],
     ) -> None:
@@ -75,6 +76,7 @@ class EmbeddedTransaction:
         self._find_topic = find_topic
         self._partitioner: Partitioner = partitioner
         self._timeout_s = timeout_s
+        self._presence = presence
         self._min_free_bytes = min_free_bytes
         self._closed = closed
         self._anywhere = count()
@@ -147,10 +149,10 @@ class EmbeddedTransaction:
             try:
                 with self._handle.write() as connection:
                     self._check_epoch(log.current_epoch(connection, self._id))
-                    now_s = time.time()
+                    promise = log.Promise(self._id, time.time(), self._timeout_s, self._presence)
                     for pid, pending in reserving.items():
                         fresh = len(pending.rows) - len(pending.offsets)
-                        first = log.reserve(connection, self._id, pid, fresh, now_s, self._timeout_s)
+                        first = log.reserve(connection, promise, pid, fresh)
                         pending.offsets.extend(range(first, first + fresh))
                         pending.wanted = False
             except BusError as error:
