@@ -279,13 +279,29 @@ def test_the_state_of_a_number_is_small_however_long_the_stream() -> None:
 
 def test_levels_far_from_the_reference_are_told_as_they_are() -> None:
     rng = random.Random(11)
-    euros = [{"x": rng.gauss(50.0, 5.0)} for _ in range(3_000)]
-    cents = [{"x": rng.gauss(5_000.0, 500.0)} for _ in range(3_000)]
+    euros: Rows = [{"x": rng.gauss(50.0, 5.0)} for _ in range(3_000)]
+    cents: Rows = [{"x": rng.gauss(5_000.0, 500.0)} for _ in range(3_000)]
     watch = FeatureWatch(FeaturePolicy(), SignalPlan())
-    hits = watch.observe(euros + cents + euros)
-    rise, fall = [hit for hit in hits if hit.signal == "feature/x"]
-    assert (rise.direction, fall.direction) == (1, -1)
-    assert rise.before == pytest.approx(50.0, rel=0.1)
-    assert rise.after == pytest.approx(5_000.0, rel=0.2)
-    assert fall.before == pytest.approx(5_000.0, rel=0.2)
-    assert fall.after < 4_000.0
+    more_cents: Rows = [{"x": rng.gauss(6_000.0, 500.0)} for _ in range(3_000)]
+    hits = watch.observe(euros + cents + more_cents + euros)
+    first, second, third = [hit for hit in hits if hit.signal == "feature/x"]
+    assert [hit.direction for hit in (first, second, third)] == [1, 1, -1]
+    assert (first.before, first.after) == (pytest.approx(50.0, rel=0.1), pytest.approx(5_000.0, rel=0.2))
+    assert (second.before, second.after) == (pytest.approx(5_000.0, rel=0.1), pytest.approx(6_000.0, rel=0.1))
+    assert (third.before, third.after) == (pytest.approx(6_000.0, rel=0.1), pytest.approx(50.0, abs=1_500.0))
+    assert watch.summary()[0].before == pytest.approx(50.0, rel=0.1)
+    assert watch.summary()[0].after == pytest.approx(50.0, rel=0.1)
+    assert not watch.summary()[0].moved
+
+
+def test_a_number_that_wanders_or_has_a_season_alarms_ever_less() -> None:
+    rng = random.Random(12)
+    rows: Rows = []
+    wandering = 0.0
+    for place in range(40_000):
+        wandering = 0.99 * wandering + rng.gauss(0.0, math.sqrt(1 - 0.99**2))
+        season = math.sin(place * 2 * math.pi / 5_000)
+        rows.append({"wandering": wandering, "season": season + rng.gauss(0.0, 1.0)})
+    hits = FeatureWatch(FeaturePolicy(), SignalPlan(quality=())).observe(rows)
+    assert len([hit for hit in hits if hit.index < 20_000]) <= 16
+    assert len([hit for hit in hits if hit.index >= 20_000]) <= 4

@@ -103,7 +103,9 @@ def test_agrees_with_the_ten_line_model(drawn: list[tuple[bool, str, str, int, i
     assert [o.seq for o in found] == list(range(len(outcomes)))
     assert [((o.prediction.stream, o.prediction.prediction_id), o.label) for o in found] == outcomes
     after = [
-        ((c.stream, c.prediction_id), c.previous_label, c.label) for b in blocks.values() for _, c in b.corrections
+        ((c.stream, c.prediction_id), c.previous_label, c.label)
+        for b in blocks.values()
+        for _, c in b.corrections
     ]
     # A different label that came before the prediction corrects it at once when that comes: the model knows
     # only corrections of outcomes, so those are left out of the comparison.
@@ -113,9 +115,7 @@ def test_agrees_with_the_ten_line_model(drawn: list[tuple[bool, str, str, int, i
 
 
 @given(events, st.integers(1, 7))
-def test_where_a_step_is_cut_changes_nothing(
-    drawn: list[tuple[bool, str, str, int, int]], size: int
-) -> None:
+def test_where_a_step_is_cut_changes_nothing(drawn: list[tuple[bool, str, str, int, int]], size: int) -> None:
     given_events = timed(drawn)
     whole, cut = make(), make()
     one = told(step(whole, given_events))

@@ -133,6 +133,16 @@ def test_a_regression_error_alarms_in_the_labels_unit() -> None:
     assert 1.2e6 < hits[0].after < 3e6
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_gap_that_is_mostly_zero_alarms_when_production_falls_behind(seed: int) -> None:
+    rng = random.Random(seed)
+    watch = SignalWatch(challenger_gap_rule(PLAN))
+    assert watch.observe(rng.choices([-1.0, 0.0, 1.0], [1, 97, 2], k=3_000)) == []
+    hits = watch.observe(rng.choices([-1.0, 0.0, 1.0], [1, 69, 30], k=1_000))
+    assert hits
+    assert hits[0].index < 300
+
+
 def test_a_score_alarms_both_ways() -> None:
     rng = random.Random(4)
     watch = SignalWatch(score_rule(PLAN))
