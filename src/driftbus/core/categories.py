@@ -23,7 +23,10 @@ LEAST_VALUES = 32
 # The chance variation of a distance over 64 rows: .028 (two equal categories: .038; five: .034; fifty:
 # .031). A reference that varied more (values that come in runs) is measured by its own variation.
 CHANCE = 0.04
-# What watches distances under `auto`: a cumulative sum, tolerance .03, threshold .6.
+# What watches distances under `auto`: a cumulative sum, tolerance .03, threshold .6. Measured: no alarm in
+# 10.5 million rows of five equal categories, nor of a Zipf law over 200; one in a million where a category
+# stays with probability .8. Rows to an alarm, median (90 %): a true distance of .3 among five categories
+# 199 (327), two 263 (263), fifty 263 (327); of .15 among five 551 (1,031).
 DISTANCE_DETECTORS = (
     DetectorSpec(
         "page_hinkley", {"mode": "both", "delta": 0.03, "threshold": 0.6, "min_instances": RELIABLE_TURNS}
@@ -109,8 +112,8 @@ class Categories:
                 counts[kept] = counts.get(kept, 0) + 1
 
     def close(self, turn: int, index: int, hits: list[SignalHit]) -> tuple[int, int]:
-        """End of turn `turn`; `index` is the row that completed it. How many values were of unseen categories,
-        and how many there were (0, 0 while the turn goes on for want of values)."""
+        """End of turn `turn`; `index` is the row that completed it. How many values were of unseen
+        categories, and how many there were (0, 0 while the turn goes on for want of values)."""
         counts = self._counts
         n = sum(counts.values())
         if n < LEAST_VALUES:

@@ -101,17 +101,16 @@ class Number(Feature):
 
     kind = "numeric"
 
-    __slots__ = ("_level", "_scale")
+    __slots__ = ("_level",)
 
     def __init__(self, name: str, plan: SignalPlan, first: int, *, hidden: bool, state: Any = None) -> None:
         super().__init__(name, plan, first, hidden=hidden, state=None if state is None else state[0])
         inner = None if state is None else state[1]
         self._level = Level(f"feature/{name}", plan.features, "both", hidden=hidden, state=inner)
-        self._scale = self._level.scale
 
     def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
         """One bin; the plain case (live, all numbers, none clipped) decided by two comparisons."""
-        scale = self._scale
+        scale = self._level.scale
         try:
             # Anything that is no number fails to compare or to add; infinities are out of bounds.
             if scale.low <= min(values) and max(values) <= scale.high:
@@ -125,7 +124,7 @@ class Number(Feature):
 
     def _take_some(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
         """One bin without its nulls, which may be anything else."""
-        scale = self._scale
+        scale = self._level.scale
         numbers = values
         low, high = scale.range_low, scale.range_high
         try:

@@ -26,6 +26,11 @@ MATERIAL = 0.25
 # Levels at most so far from the middle of [0, 1] were hardly cut off by its ends: three of the means'
 # standard deviations of four.
 ON_THE_MAP = 0.375
+# After each change that much more variation is expected, up to WIDEST. A number that wanders (AR .99) needs
+# twice the spread its first 960 rows show, three changes' worth: 50,000 rows of it have 3 alarms, without
+# this 20; a sine of one standard deviation every 5,000 rows has 7, then none, without this 11.
+WIDENED = 1.25
+WIDEST = 8.0
 # Recent and reference level are called different from half a standard deviation on.
 MOVED = 0.5
 
@@ -36,9 +41,24 @@ class Level:
     `specs` None: the default detectors, which read means of 16 and report material changes only. Detectors
     named by the user read single values, scaled, and all they find is reported. `hidden`: levels in hits
     are standard deviations from the reference instead of values.
+
+    After a change the default map does not stay as it is. It expects more variation (`WIDENED`), and when
+    the new level lies at its end a successor is learned meanwhile and takes its place, so that a number
+    that has gone from euros to cents is watched on as closely. The reference shown stays the first one.
     """
 
-    __slots__ = ("_hidden", "_probes", "_side", "_signal", "_single", "_specs", "scale")
+    __slots__ = (
+        "_hidden",
+        "_origin",
+        "_probes",
+        "_side",
+        "_signal",
+        "_single",
+        "_specs",
+        "_successor",
+        "_widened",
+        "scale",
+    )
 
     def __init__(
         self, signal: str, specs: Detectors, side: Side, *, hidden: bool = False, state: Any = None
@@ -48,8 +68,19 @@ class Level:
         self._hidden = hidden
         self._single = specs is not None
         self._specs = LEVEL_DETECTORS if specs is None else specs
-        self.scale = LevelScale() if state is None else LevelScale.load(state[0])
-        self._probes = probes(signal, self._specs, side, None if state is None else state[1])
+        self.scale = LevelScale()
+        self._origin: tuple[float, float] | None = None  # center and spread of the first map, once it changed
+        self._widened = 1.0
+        self._successor: LevelScale | None = None
+        inner = None
+        if state is not None:
+            scale, inner, *changed = state
+            self.scale = LevelScale.load(scale)
+            if changed:
+                center, spread, self._widened, successor = changed
+                self._origin = (center, spread)
+                self._successor = None if successor is None else LevelScale.load(successor)
+        self._probes = probes(signal, self._specs, side, inner)
 
     def take(self, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
         """One bin of finite values, at least one; `index` is the row that completed it."""
@@ -60,20 +91,21 @@ class Level:
         if live:
             self.push(mean, values, index, hits)
             return
-        scaled = self.scale.freeze()
-        if scaled is None:
-            return
-        # The reference is normal by definition: detectors read its means, and what they say is not reported.
+        means = self.scale.freeze()
+        if means is not None:
+            self._begin(means)
+
+    def _begin(self, means: Sequence[float]) -> None:
+        """Detectors read the reference's means; it is normal by definition, so what they say is dropped."""
         for probe in self._probes:
             probe.anchor = self.scale.center
             if not self._single:
-                probe.update_block(scaled)
+                probe.update_block([self.scale.scale(mean) for mean in means])
 
     def push(self, mean: float, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
         """One bin of a live level, its mean already taken."""
         scale = self.scale
-        y = scale.scale(mean)
-        scale.follow(mean, y, values)
+        y = scale.place(mean, values)
         if self._single:
             self._push_single(values, index, hits)
             return
@@ -86,6 +118,33 @@ class Level:
                 )
                 if found is not None:
                     hits.append(self._shown(found))
+                if probe.anchor == after:  # it moved, for better or worse
+                    self._adapt(after)
+        if self._successor is not None:
+            self._follow_on(self._successor, values)
+
+    def _adapt(self, after: float) -> None:
+        """The level has gone to `after`: what the map has to learn from it."""
+        scale = self.scale
+        if self._origin is None:
+            self._origin = (scale.center, scale.spread)
+        off_the_map = abs(after - scale.center) * scale.slope > ON_THE_MAP
+        self._successor = LevelScale() if off_the_map else None
+        if self._widened < WIDEST:
+            self._widened *= WIDENED
+            scale.widen(WIDENED)
+
+    def _follow_on(self, successor: LevelScale, values: Sequence[float]) -> None:
+        """One bin for the successor, which takes over when it has learned enough."""
+        successor.take(values)
+        means = successor.freeze()
+        if means is None:
+            return
+        successor.widen(self._widened)
+        self.scale, self._successor = successor, None
+        for probe in self._probes:
+            probe.restart()
+        self._begin(means)
 
     def _levels_of(self, hit: Hit, anchor: float | None) -> tuple[float, float]:
         """Levels before and after a hit. The detector's own, unless they lie at the end of the map: then
@@ -111,18 +170,27 @@ class Level:
     def _shown(self, hit: SignalHit) -> SignalHit:
         if not self._hidden:
             return hit
-        center, unit = self.scale.center, self.scale.spread or 1.0
+        center, spread = self._origin or (self.scale.center, self.scale.spread)
+        unit = spread or 1.0
         return replace(hit, before=(hit.before - center) / unit, after=(hit.after - center) / unit)
 
     def levels(self) -> tuple[float | None, float | None]:
         """Reference and recent level in the signal's own unit; None while the reference is learned."""
-        return (self.scale.center, self.scale.recent) if self.scale.live else (None, None)
+        scale = self.scale
+        if not scale.live:
+            return None, None
+        return (scale.center if self._origin is None else self._origin[0]), scale.recent
 
     def moved(self) -> bool:
         """Whether the recent level is away from the reference."""
         scale = self.scale
-        return scale.live and abs(scale.recent - scale.center) > MOVED * scale.spread
+        center, spread = self._origin or (scale.center, scale.spread)
+        return scale.live and abs(scale.recent - center) > MOVED * spread
 
     def dump(self) -> Any:
         """The state as JSON-able values."""
-        return [self.scale.dump(), [probe.dump() for probe in self._probes]]
+        state = [self.scale.dump(), [probe.dump() for probe in self._probes]]
+        if self._origin is not None:
+            successor = None if self._successor is None else self._successor.dump()
+            state += [*self._origin, self._widened, successor]
+        return state

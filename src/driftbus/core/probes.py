@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from driftbus.core.detectors import registry
-from driftbus.core.detectors.base import Hit
+from driftbus.core.detectors.base import Detector, Hit
 from driftbus.core.settings import DetectorSpec
 
 # Which changes are alarms: any, only upwards (an error), only downwards (a custom signal, better: higher).
@@ -47,10 +47,7 @@ class Probe:
         self._spec = spec
         self._side = side
         self.anchor: float | None = None if state is None else state[0]
-        detector = registry.make(spec) if state is None else registry.load(spec, state[1])
-        self._detector = detector
-        self.update: Callable[[float], Hit | None] = detector.update
-        self.update_block: Callable[[Sequence[float]], list[Hit]] = detector.update_block
+        self._use(registry.make(spec) if state is None else registry.load(spec, state[1]))
 
     def judge(
         self,
@@ -78,6 +75,15 @@ class Probe:
         return SignalHit(
             index, self._signal, self._detector.name, direction, before, after, since, hit.evidence
         )
+
+    def restart(self) -> None:
+        """A fresh detector: the scale of the signal is another from now on."""
+        self._use(registry.make(self._spec))
+
+    def _use(self, detector: Detector) -> None:
+        self._detector = detector
+        self.update: Callable[[float], Hit | None] = detector.update
+        self.update_block: Callable[[Sequence[float]], list[Hit]] = detector.update_block
 
     def dump(self) -> Any:
         """The state as JSON-able values."""

@@ -133,7 +133,7 @@ class LevelScale:
         return mean
 
     def freeze(self) -> list[float] | None:
-        """Once enough means were taken: fix the map and give these means, scaled; None otherwise."""
+        """Once enough means were taken: fix the map and give these means; None otherwise."""
         if self.live or len(self._means) < MEAN_BINS:
             return None
         means, self._means = self._means, []
@@ -147,7 +147,7 @@ class LevelScale:
         half = (self.range_high - self.range_low) / 2.0
         self.range_low, self.range_high = _short(self.range_low - half), _short(self.range_high + half)
         self.recent = self.center
-        return [self.scale(mean) for mean in means]
+        return means
 
     def scale(self, mean: float) -> float:
         """A clipped mean in the signal's unit → [0, 1]."""
@@ -158,22 +158,31 @@ class LevelScale:
         """A level in [0, 1] → the signal's unit."""
         return self.center + (y - 0.5) / self.slope
 
-    def follow(self, mean: float, y: float, values: Sequence[float]) -> None:
-        """Move the recent level by one bin: its clipped mean, what that is in [0, 1], its values.
+    def place(self, mean: float, values: Sequence[float]) -> float:
+        """One bin's clipped mean → [0, 1], and the recent level moved by it.
 
         A bin off the map with most of its values outside the clipping bounds is no matter of outliers (euros
         have become cents): then the values' own mean tells where the level is.
         """
-        if y <= 0.0 or y >= 1.0:
-            middle = sorted(values)[len(values) // 2]
-            if not self.low <= middle <= self.high:
-                mean = fsum([_within_huge(x) for x in values]) / len(values)
+        y = 0.5 + (mean - self.center) * self.slope
+        if 0.0 < y < 1.0:
+            self.recent += (mean - self.recent) * RECENT
+            return y
+        middle = sorted(values)[len(values) // 2]
+        if not self.low <= middle <= self.high:
+            mean = fsum([_within_huge(x) for x in values]) / len(values)
         self.recent += (mean - self.recent) * RECENT
+        return 0.0 if y <= 0.0 else 1.0
 
     def level_since(self, bins: int, before: float) -> float:
         """The level since `bins` bins ago, from the recent level and the one `before`: what is left of the
         latter after that many bins is known."""
         return before + (self.recent - before) / (1.0 - (1.0 - RECENT) ** bins)
+
+    def widen(self, factor: float) -> None:
+        """Expect `factor` times more variation from now on."""
+        self.slope /= factor
+        self.spread *= factor
 
     def scale_value(self, x: float) -> float:
         """One value → [0, 1] over the clipping bounds, for detectors that want single values."""
@@ -218,15 +227,17 @@ class LevelScale:
 
 
 def _fences(sample: Sequence[float]) -> tuple[float, float]:
-    """Clipping bounds: fences around the quartiles; the sample's ends where the quartiles coincide (mostly
-    one value); none where the sample is one value."""
+    """Clipping bounds: fences around the quartiles. Where these coincide (mostly one value, few others) twice
+    the furthest other to both sides, as the sample may have caught others on one side only; where the
+    sample is one value, none."""
     ordered = sorted(sample)
     first, third = _quantile(ordered, 0.25), _quantile(ordered, 0.75)
     if third > first:
         reach = FENCE * (third - first)
         low, high = first - reach, third + reach
     elif ordered[-1] > ordered[0]:
-        low, high = ordered[0], ordered[-1]
+        reach = 2.0 * max(ordered[-1] - first, first - ordered[0])
+        low, high = first - reach, first + reach
     else:
         low, high = -HUGE, HUGE
     low, high = _short(max(low, -HUGE)), _short(min(high, HUGE))

@@ -21,8 +21,9 @@ REFERENCE_TURNS = 15
 # of a long clean stream stays short.
 MADE_UP = 128
 # What watches shares under `auto`: a cumulative sum over `asin √ share`, tolerance half of its chance
-# variation (.02), threshold 15 times it (.6): two turns find a share that goes from 0 to 30 %. Both
-# directions are followed, so that a share that came back down can alarm again; only rises are reported.
+# variation (.02), threshold 15 times it (.6). Both directions are followed, so that a share that came back
+# down can alarm again; only rises are reported. Measured: a share that goes from 0 to 30 % alarms after 135
+# rows, to 10 % after 263; a steady 5 % of missing values never in 2.6 million rows.
 SHARE_DETECTORS = (
     DetectorSpec(
         "page_hinkley",
