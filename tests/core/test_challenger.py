@@ -176,7 +176,7 @@ def test_rivers_models_learn_under_a_bound(name: str, task: str) -> None:
     assert (scores[-1] is None) == (task == "regression")
     small = built(name, task, None, Limits(max_challenger_bytes=1_000))
     small.predict_then_learn(rows, wanted)
-    assert small.resets == 2  # weighed at 500 and 1,000 rows
+    assert small.resets == 2  # weighed at 500 rows, and 500 rows later
 
 
 def test_what_cannot_be_used_is_named() -> None:
