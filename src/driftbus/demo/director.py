@@ -15,10 +15,11 @@ from typing import Any
 
 import orjson
 
+from driftbus.client.window import epoch_ms
 from driftbus.demo.processes import Processes
 from driftbus.demo.stage import Stage
 from driftbus.demo.traffic import END_MS, SPACING_MS, START_MS
-from driftbus.errors import DriftbusError, MissingTopic
+from driftbus.errors import DriftbusError
 from driftbus.ports import Bus, TopicPartition
 
 # 200 events of each stream: at most so many answers of the old model come after a request.
@@ -83,22 +84,25 @@ class Director:
         return not self._open
 
     def _listen(self) -> None:
+        """Take note of what is new on the bus, and tell it in the order of simulated time."""
+        told: list[tuple[int, str]] = []
         for event in self._news("drift-events"):
             data = event["data"]
             if data["status"] != "updated":
-                seen = f"after {data['outcomes_seen']:,} outcomes"
-                self._say(
-                    f"{data['stream']}: {data['category']} episode {data['status']} {seen}, {data['kind']}"
-                )
+                what = f"{data['category']} episode {data['status']}, {data['kind']}"
+                told.append((epoch_ms(event["time"]), f"{data['stream']}: {what}"))
         for event in self._news("retrain-requests"):
             data = event["data"]
-            rows = data["training_window"]["rows"]
-            self._say(f"{data['stream']}: retrain requested ({data['reason']}, {rows:,} rows)")
             self._open[data["request_id"]] = data["stream"]
+            what = f"retrain requested, {data['training_window']['rows']:,} rows"
+            told.append((epoch_ms(event["time"]), f"{data['stream']}: {what}"))
         for event in self._news("model-events"):
             if event["type"] in ("model-deployed", "training-failed"):
                 self._open.pop(event.get("retrain_request_id", ""), None)
-                self._say(f"{event['stream']}: {event['type']} {event.get('model_version', '')}")
+                detail = event.get("model_version") or event.get("reason")
+                told.append((epoch_ms(event["ts"]), f"{event['stream']}: {event['type']}, {detail}"))
+        for _, line in sorted(told):
+            self._say(line)
 
     def _news(self, short: str) -> list[dict[str, Any]]:
         topic = self._stage.topic(short)
@@ -116,18 +120,4 @@ class Director:
             self._processes.check()
             if time.monotonic() > deadline:
                 raise StalledError(f"waited {STALLED_S:.0f} s until {until}; see {self._stage.logs}")
-            time.sleep(LOOK_EVERY_S)
-
-
-def wait_for_topics(stage: Stage, bus: Bus) -> None:
-    """Raises `MissingTopic` when the topics did not appear; on Kafka their creation takes a moment."""
-    deadline = time.monotonic() + STALLED_S
-    while True:
-        try:
-            for short in (*INPUTS, "drift-events", "retrain-requests", "outcomes"):
-                bus.partitions(stage.topic(short))
-            return
-        except MissingTopic:
-            if time.monotonic() > deadline:
-                raise
             time.sleep(LOOK_EVERY_S)

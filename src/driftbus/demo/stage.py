@@ -90,11 +90,6 @@ class Stage:
                 # An event every 15 s of simulated time: 600 rows are two and a half hours.
                 "retrain": {"cooldown": "1h", "min_rows": 600},
             },
-            "streams": {
-                # This world is known to change over hours: ask when most of the change is behind us, not
-                # for a model of the transition.
-                "*-gradual": {"retrain": {"min_rows": 1800}},
-            },
         }
 
     @classmethod
