@@ -20,11 +20,11 @@ from driftbus.core.shares import RECENT, REFERENCE_TURNS, TURN
 RELIABLE_TURNS = 5
 # A turn with fewer values than this is joined to the next one.
 LEAST_VALUES = 32
-# The chance variation of a distance over 64 rows: .028 (two equal categories: .038; five: .034; fifty:
-# .031). A reference that varied more (values that come in runs) is measured by its own variation.
+# The chance variation of a distance over 64 rows, rounded up: .038 for two equal categories, .037 for five,
+# .034 for fifty. A reference that varied more (values that come in runs) is measured by its own variation.
 CHANCE = 0.04
 # What watches distances under `auto`: a cumulative sum, tolerance .03, threshold .6. Measured: no alarm in
-# 10.5 million rows of five equal categories, nor of a Zipf law over 200; one in a million where a category
+# 7.5 million rows of five equal categories, nor of a Zipf law over 200; .16 per 100,000 rows where a category
 # stays with probability .8. Rows to an alarm, median (90 %): a true distance of .3 among five categories
 # 199 (327), two 263 (263), fifty 263 (327); of .15 among five 551 (1,031).
 DISTANCE_DETECTORS = (
