@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from driftbus.adapters.embedded import BufferPolicy, EmbeddedBus, groups, log
 from driftbus.adapters.embedded.database import Database
 from driftbus.adapters.embedded.headers import pack, unpack
-from driftbus.errors import BusError, Fenced, Unavailable
+from driftbus.errors import BusError, Fenced, MissingTopic, Unavailable
 from driftbus.ports import Headers, Record, TopicPartition, TopicSpec
 
 HERE = TopicPartition("topic", 0)
@@ -111,6 +111,33 @@ def test_headers_survive(headers: list[tuple[str, bytes | None]]) -> None:
     assert unpack(pack(some)) == some
 
 
+@pytest.mark.parametrize(
+    ("partitions", "config"),
+    [
+        (0, {}),
+        (1, {"retention.ms": "a week"}),
+        (1, {"delete.retention.ms": ""}),
+        (1, {"cleanup.policy": "none"}),
+    ],
+)
+def test_a_topic_that_could_not_be_kept_is_refused(
+    bus: EmbeddedBus, partitions: int, config: dict[str, str]
+) -> None:
+    with pytest.raises(BusError, match="'new'"):
+        bus.create_topics([TopicSpec("fine", 1), TopicSpec("new", partitions, config)])
+    with pytest.raises(MissingTopic):
+        bus.partitions("fine")
+
+
+def test_what_no_log_can_hold_is_not_taken(bus: EmbeddedBus) -> None:
+    producer = bus.producer()
+    assert not producer.produce("topic", key=b"k", value=b"v", headers=(("\ud800", b""),))
+    assert not producer.produce("topic", key=b"k", value=b"v", timestamp_ms=1 << 63)
+    assert producer.produce("topic", key=b"k", value=b"v")
+    assert producer.flush(LIMIT_S) == 0
+    assert [values(bus.read_from("topic", p, 0)) for p in (0, 1)].count([b"v"]) == 1
+
+
 # --- locked, full --------------------------------------------------------------------------------------
 
 
@@ -201,28 +228,6 @@ def test_what_cannot_be_delivered_in_time_is_lost_and_counted(tmp_path: Path) ->
 
 
 # --- fences --------------------------------------------------------------------------------------------
-
-
-def test_positions_of_partitions_that_another_member_holds_are_refused(
-    bus: EmbeddedBus, tmp_path: Path
-) -> None:
-    """Stricter than Kafka, which compares generations only."""
-    other = EmbeddedBus(tmp_path)
-    first, second = bus.consumer("group", ["topic"]), other.consumer("group", ["topic"])
-    while not (first.assignment() and second.assignment()):
-        first.poll(1, 0.0)
-        second.poll(1, 0.0)
-    both = sorted(first.assignment() + second.assignment())
-    assert both == [TopicPartition("topic", 0), TopicPartition("topic", 1)]
-    transaction = bus.transaction("tx")
-    transaction.begin()
-    transaction.produce("topic", key=b"k", value=b"x")
-    with pytest.raises(Fenced):
-        transaction.send_offsets(first, dict.fromkeys(both, 1))
-    with pytest.raises(Fenced):
-        first.commit(dict.fromkeys(both, 1))
-    assert bus.committed("group", both) == {}
-    other.close()
 
 
 def test_a_transaction_does_not_outlive_its_generation(bus: EmbeddedBus, tmp_path: Path) -> None:

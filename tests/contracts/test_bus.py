@@ -452,6 +452,23 @@ def test_a_newer_producer_fences_the_older(cluster: Cluster, bus: Bus, make_topi
     assert values(everything(bus, topic)) == [b"of the newer", b"and again"]
 
 
+def test_positions_of_partitions_that_another_member_holds_are_refused(
+    cluster: Cluster, bus: Bus, make_topic: MakeTopic, group: str
+) -> None:
+    topic = make_topic(2)
+    both = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+    first, second = bus.consumer(group, [topic]), cluster.open().consumer(group, [topic])
+    pump([first, second], settled([first, second], both))
+    transaction = bus.transaction(unique("tx"))
+    transaction.begin()
+    transaction.produce(topic, key=b"k", value=b"x")
+    with pytest.raises(Fenced):
+        transaction.send_offsets(first, dict.fromkeys(both, 1))
+    transaction.close()
+    assert bus.committed(group, both) == {}
+    assert everything(bus, topic) == []
+
+
 # --- reading a range -----------------------------------------------------------------------------------
 
 

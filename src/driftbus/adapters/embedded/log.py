@@ -23,7 +23,7 @@ import orjson
 
 from driftbus.adapters.embedded.database import OFFSET_BITS, OFFSET_MASK
 from driftbus.adapters.embedded.headers import unpack
-from driftbus.errors import OffsetOutOfRange
+from driftbus.errors import BusError, OffsetOutOfRange
 from driftbus.ports import Record, TopicPartition, TopicSpec
 
 # key, value, packed headers, timestamp in ms
@@ -52,9 +52,10 @@ class Bounds(NamedTuple):
 
 
 def create_topic(connection: sqlite3.Connection, spec: TopicSpec) -> bool:
-    """Whether it was missing."""
+    """Whether it was missing. Raises `BusError` for a configuration that could not be followed later."""
     if find_topic(connection, spec.name) is not None:
         return False
+    _check_spec(spec)
     first_pid = connection.execute("SELECT coalesce(max(pid), 0) + 1 FROM partitions").fetchone()[0]
     connection.execute(
         "INSERT INTO topics VALUES (?, ?, ?, ?, ?)",
@@ -65,6 +66,20 @@ def create_topic(connection: sqlite3.Connection, spec: TopicSpec) -> bool:
         [(pid,) for pid in range(first_pid, first_pid + spec.partitions)],
     )
     return True
+
+
+def _check_spec(spec: TopicSpec) -> None:
+    if spec.partitions < 1:
+        raise BusError(f"topic {spec.name!r}: {spec.partitions} partitions; at least one is needed")
+    policies = spec.config.get("cleanup.policy", "delete")
+    if not set(policies.split(",")) <= {"compact", "delete"}:
+        raise BusError(f"topic {spec.name!r}: cleanup.policy {policies!r}; allowed: compact, delete, or both")
+    for key in ("retention.ms", "delete.retention.ms"):
+        value = spec.config.get(key, "0")
+        try:
+            int(value)
+        except ValueError:
+            raise BusError(f"topic {spec.name!r}: {key} {value!r} is not a number of milliseconds") from None
 
 
 _TOPIC_COLUMNS = "SELECT name, id, first_pid, partitions, config FROM topics"

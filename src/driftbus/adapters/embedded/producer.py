@@ -23,8 +23,12 @@ _BATCH_RECORDS = 2_000
 # How long a batch gathers after its first record, librdkafka's `linger.ms`: a commit then serves many
 # records.
 _LINGER_S = 0.005
+# A write that waits for the lock cannot be stopped; it is tried again anyway, and `close` waits no longer.
+_LOCK_TIMEOUT_S = 1.0
 # Pause before another attempt while the file is locked, the disk full, or a topic missing.
 _RETRY_S = 0.1
+# What SQLite and Kafka can hold.
+_INT64 = range(-(1 << 63), 1 << 63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class _Queued(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: bytes | None
     timestamp_ms: int
     taken_at_s: float
 
@@ -61,7 +65,7 @@ class EmbeddedProducer:
         policy: BufferPolicy,
         closed: Callable[[EmbeddedProducer], None],
     ) -> None:
-        self._handle = database.connect()
+        self._handle = database.connect(_LOCK_TIMEOUT_S)
         self._find_topic = find_topic
         self._partitioner: Partitioner = partitioner
         self._policy = policy
@@ -77,6 +81,8 @@ class EmbeddedProducer:
         self._held_bytes = 0
         self._lost = 0
         self._stopping = False
+        # The last attempt to write failed: records are not taken from the queue before one has succeeded.
+        self._blocked = False
         self._thread = threading.Thread(target=self._run, name="driftbus-embedded-producer", daemon=True)
         self._thread.start()
 
@@ -89,17 +95,21 @@ class EmbeddedProducer:
         headers: Headers = (),
         timestamp_ms: int | None = None,
     ) -> bool:
-        """Queue a record; False when the buffer is full, the producer closed, or this is a forked child."""
+        """Queue a record; False when the buffer is full, the producer closed, or this is a forked child.
+
+        False as well for what no log can hold: a header's name that is not UTF-8, a time beyond 64 bits.
+        """
         if os.getpid() != self._process:
             return False
-        record = _Queued(
-            topic,
-            key,
-            value,
-            headers,
-            time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms,
-            time.monotonic(),
-        )
+        if timestamp_ms is None:
+            timestamp_ms = time.time_ns() // 1_000_000
+        elif timestamp_ms not in _INT64:
+            return False
+        try:
+            packed = pack(headers)
+        except UnicodeEncodeError:
+            return False
+        record = _Queued(topic, key, value, packed, timestamp_ms, time.monotonic())
         size = record.size()
         with self._lock:
             if (
@@ -156,43 +166,51 @@ class EmbeddedProducer:
                     return
                 # Cleared before the queue is emptied: a record that comes later sets it again.
                 self._wake.clear()
-                batch = waiting + [
-                    self._queue.popleft() for _ in range(min(len(self._queue), _BATCH_RECORDS - len(waiting)))
-                ]
+                # What waits for its topic keeps nobody else waiting; a file that is locked keeps everybody.
+                room = 0 if self._blocked else _BATCH_RECORDS
+                fresh = [self._queue.popleft() for _ in range(min(len(self._queue), room))]
                 if self._queue:
                     self._wake.set()
-            waiting = self._deliver(batch)
+            waiting = self._deliver(waiting + fresh)
 
     def _deliver(self, batch: list[_Queued]) -> list[_Queued]:
         """Commit a batch; what must wait and be tried again, in order."""
+        topics: dict[str, log.Topic | None] = {}
         rows: dict[int, list[log.Row]] = {}
         done: list[_Queued] = []
         waiting: list[_Queued] = []
         for record in batch:
-            try:
-                topic = self._find_topic(record.topic)
-            except BusError:  # missing, or the file is locked: both may pass
+            if record.topic not in topics:
+                topics[record.topic] = self._look_up(record.topic)
+            topic = topics[record.topic]
+            if topic is None:
                 waiting.append(record)
                 continue
             partition = partition_of(self._partitioner, record.key, topic.partitions)
             if partition is None:
                 partition = next(self._anywhere) % topic.partitions
-            row = (record.key, record.value, pack(record.headers), record.timestamp_ms)
+            row = (record.key, record.value, record.headers, record.timestamp_ms)
             rows.setdefault(topic.first_pid + partition, []).append(row)
             done.append(record)
         try:
             with self._handle.write() as connection:
                 for pid, some in rows.items():
                     log.append(connection, pid, some)
+            self._blocked = False
         except BusError:
+            self._blocked = True
             done, waiting = [], batch
-        expired = [
-            record
-            for record in waiting
-            if time.monotonic() - record.taken_at_s > self._policy.delivery_timeout_s
-        ]
+        oldest_s = time.monotonic() - self._policy.delivery_timeout_s
+        expired = [record for record in waiting if record.taken_at_s < oldest_s]
         self._let_go(done, expired)
-        return [record for record in waiting if record not in expired] if expired else waiting
+        return [record for record in waiting if record.taken_at_s >= oldest_s]
+
+    def _look_up(self, topic: str) -> log.Topic | None:
+        try:
+            return self._find_topic(topic)
+        except BusError:
+            # Missing, or the file cannot be read now: both may pass.
+            return None
 
     def _let_go(self, done: list[_Queued], expired: list[_Queued]) -> None:
         with self._delivered:
