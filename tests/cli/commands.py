@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+
+import pytest
+
+from driftbus.cli.app import main
 
 
 def clean_environ() -> dict[str, str]:
@@ -28,3 +34,24 @@ def driftbus(
         cwd=cwd,
         env={**clean_environ(), **(environ or {})},
     )
+
+
+def in_process(
+    *args: str | Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which has imported everything already: for commands that print little."""
+    out, err = io.StringIO(), io.StringIO()
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update({**clean_environ(), **(environ or {})})
+    argv, sys.argv = sys.argv, ["driftbus", *map(str, args)]
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(before)
+    code = ended.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())

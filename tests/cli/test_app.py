@@ -105,18 +105,23 @@ def test_a_table_needs_its_columns(tmp_path: Path) -> None:
 def test_a_wrong_configuration_exits_2_and_names_every_mistake(tmp_path: Path, command: list[str]) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("grup: x\nhttp:\n  prt: 1\n")
-    for args, environ in (
-        ([*command, "--config", str(path)], {}),
-        (["--config", str(path), *command], {}),
-        (command, {"DRIFTBUS_CONFIG": str(path)}),
-    ):
-        done = driftbus(*args, environ=environ)
+    done = driftbus(*command, "--config", path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"driftbus: {path}:1: grup: " in done.stderr
+    assert "Did you mean 'group'?" in done.stderr
+    assert f"driftbus: {path}:3: http.prt: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_file_may_be_named_before_the_command_or_by_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("grup: x\n")
+    before = driftbus("--config", path, "replay", __file__)
+    by_environment = driftbus("replay", __file__, environ={"DRIFTBUS_CONFIG": str(path)})
+    for done in (before, by_environment):
         assert done.returncode == 2
-        assert done.stdout == ""
         assert f"driftbus: {path}:1: grup: " in done.stderr
-        assert "Did you mean 'group'?" in done.stderr
-        assert f"driftbus: {path}:3: http.prt: " in done.stderr
-        assert "Traceback" not in done.stderr
 
 
 def test_the_file_named_by_the_command_wins_over_the_others(tmp_path: Path) -> None:

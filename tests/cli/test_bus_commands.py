@@ -13,7 +13,7 @@ from driftbus.config import Settings, load
 from driftbus.core.codec import decode
 from driftbus.ports import TopicSpec
 from driftbus.topics import CO_PARTITIONED, DEFAULT_PARTITIONS, topic_specs
-from tests.cli.commands import driftbus
+from tests.cli.commands import in_process
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def opened(config: Path) -> tuple[EmbeddedBus, Settings]:
 
 
 def findings(config: Path) -> tuple[int, dict[str, dict[str, Any]]]:
-    done = driftbus("check", "--json", "--config", config)
+    done = in_process("check", "--json", "--config", config)
     assert "Traceback" not in done.stderr
     answer = json.loads(done.stdout)
     assert answer["ok"] == (done.returncode == 0)
@@ -37,12 +37,12 @@ def findings(config: Path) -> tuple[int, dict[str, dict[str, Any]]]:
 
 
 def test_topics_are_created_once_and_left_alone_after(config: Path) -> None:
-    first = driftbus("topics", "create", "--partitions", "3", "--config", config)
+    first = in_process("topics", "create", "--partitions", "3", "--config", config)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("created, 3 partitions") == 9
-    again = driftbus("topics", "create", "--config", config)
+    again = in_process("topics", "create", "--config", config)
     assert again.stdout.count("exists, 3 partitions") == 9
-    other = driftbus("topics", "create", "--partitions", "4", "--config", config)
+    other = in_process("topics", "create", "--partitions", "4", "--config", config)
     assert other.returncode == 1
     assert "exists with 3 partitions" in other.stderr
 
@@ -50,7 +50,7 @@ def test_topics_are_created_once_and_left_alone_after(config: Path) -> None:
 def test_missing_topics_get_the_count_of_those_that_exist(config: Path) -> None:
     bus, _ = opened(config)
     bus.create_topics([TopicSpec("driftbus.labels", 5)])
-    assert driftbus("topics", "create", "--config", config).returncode == 0
+    assert in_process("topics", "create", "--config", config).returncode == 0
     assert {bus.partitions(f"driftbus.{name}") for name in CO_PARTITIONED} == {5}
     bus.close()
 
@@ -58,7 +58,7 @@ def test_missing_topics_get_the_count_of_those_that_exist(config: Path) -> None:
 def test_unequal_topics_are_said_and_not_added_to(config: Path) -> None:
     bus, _ = opened(config)
     bus.create_topics([TopicSpec("driftbus.labels", 5), TopicSpec("driftbus.predictions", 4)])
-    done = driftbus("topics", "create", "--config", config)
+    done = in_process("topics", "create", "--config", config)
     assert done.returncode == 1
     assert "driftbus.predictions 4, driftbus.labels 5" in done.stderr
     code, found = findings(config)
@@ -90,18 +90,18 @@ def test_check_says_what_is_missing_and_how_to_mend_it(config: Path) -> None:
     assert found["topics"]["mend"] == "driftbus topics create"
     assert found["bus"]["ok"] is True
 
-    lines = driftbus("check", "--config", config).stdout.splitlines()
+    lines = in_process("check", "--config", config).stdout.splitlines()
     assert [line.split()[1] for line in lines if line[0] != " "] == list(found)
     assert any("→ driftbus topics create" in line for line in lines)
 
-    driftbus("topics", "create", "--config", config)
+    in_process("topics", "create", "--config", config)
     code, found = findings(config)
     assert code == 0
     assert [each["ok"] for each in found.values()] == [True] * 6
 
 
 def test_check_finds_records_of_another_partitioner(config: Path) -> None:
-    driftbus("topics", "create", "--config", config)
+    in_process("topics", "create", "--config", config)
     bus, _ = opened(config)
     writer = bus.transaction("other")
     writer.begin()
@@ -121,7 +121,7 @@ def test_check_finds_records_of_another_partitioner(config: Path) -> None:
 
 
 def test_check_leaves_nothing_behind(config: Path) -> None:
-    driftbus("topics", "create", "--partitions", "1", "--config", config)
+    in_process("topics", "create", "--partitions", "1", "--config", config)
     assert findings(config)[0] == 0
     bus, settings = opened(config)
     for full in settings.topics.values():
@@ -132,22 +132,22 @@ def test_check_leaves_nothing_behind(config: Path) -> None:
 def test_check_of_a_wrong_configuration_exits_2(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("bus: embeded\n")
-    done = driftbus("check", "--config", path)
+    done = in_process("check", "--config", path)
     assert done.returncode == 2
     assert "Did you mean 'embedded'?" in done.stdout
 
 
 def test_check_of_a_broker_that_is_not_there_says_so() -> None:
     environ = {"DRIFTBUS_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
-    done = driftbus("check", environ=environ)
+    done = in_process("check", environ=environ)
     assert done.returncode == 1, done.stderr
     assert "127.0.0.1:9" in done.stdout
     assert "Traceback" not in done.stderr
 
 
 def test_a_request_by_hand_is_a_model_event(config: Path) -> None:
-    driftbus("topics", "create", "--partitions", "1", "--config", config)
-    done = driftbus("retrain", "frauß", "--reason", "new rules", "--by", "ana", "--config", config)
+    in_process("topics", "create", "--partitions", "1", "--config", config)
+    done = in_process("retrain", "frauß", "--reason", "new rules", "--by", "ana", "--config", config)
     assert done.returncode == 0, done.stderr
     bus, _ = opened(config)
     (record,) = bus.read_from("driftbus.model-events", 0, 0)
@@ -164,7 +164,23 @@ def test_a_request_by_hand_is_a_model_event(config: Path) -> None:
 
 
 def test_a_request_without_topics_fails(config: Path) -> None:
-    done = driftbus("retrain", "fraud", "--reason", "r", "--config", config)
+    done = in_process("retrain", "fraud", "--reason", "r", "--config", config)
     assert done.returncode == 1
     assert "driftbus topics create" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.kafka
+def test_all_of_it_on_a_real_kafka(kafka_bootstrap: str, tmp_path: Path) -> None:
+    path = tmp_path / "driftbus.yaml"
+    path.write_text(f"kafka: {{bootstrap.servers: '{kafka_bootstrap}'}}\ntopic_prefix: {tmp_path.name}.\n")
+    assert findings(path)[1]["topics"]["mend"] == "driftbus topics create"
+    made = in_process("topics", "create", "--partitions", "2", "--config", path)
+    assert (made.returncode, made.stdout.count("created, 2 partitions")) == (0, 9), made.stderr
+    asked = in_process("retrain", "fraud", "--reason", "new rules", "--config", path)
+    assert asked.returncode == 0, asked.stderr
+    code, found = findings(path)
+    assert code == 0, found
+    assert "placed all 1 recent records" in found["partitioner"]["text"]
+    again = in_process("topics", "create", "--config", path)
+    assert again.stdout.count("exists, 2 partitions") == 9

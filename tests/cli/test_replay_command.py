@@ -16,7 +16,7 @@ from tests.cli.commands import clean_environ, driftbus
 START_MS = 1_767_225_600_000
 
 
-def write_events(path: Path, rows: int = 6_000, change_at: int = 3_000) -> None:
+def write_events(path: Path, rows: int = 4_000, change_at: int = 2_000) -> None:
     """One stream whose model is right nine times of ten, and from `change_at` on every second time."""
     dice = random.Random(7)
     with path.open("w") as out:
@@ -44,7 +44,7 @@ def test_only_json_lines_on_stdout_and_a_summary_on_stderr(events: Path) -> None
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["topic"] for line in lines} == {"drift-events", "retrain-requests"}
     assert {line["key"] for line in lines} == {"fraud"}
-    assert "fraud: 6000 predictions, 6000 outcomes, 1 episodes, 1 requests" in done.stderr
+    assert "fraud: 4000 predictions, 4000 outcomes, 1 episodes, 1 requests" in done.stderr
 
 
 def test_gzip_and_a_second_run_give_the_same_bytes(events: Path, tmp_path: Path) -> None:

@@ -44,7 +44,6 @@ def check(
 
 def _findings(ctx: typer.Context, config: ConfigOption) -> Iterator[Finding]:
     from driftbus.cli import checks
-    from driftbus.wiring import open_bus
 
     try:
         chosen = settings(ctx, config)
@@ -52,6 +51,9 @@ def _findings(ctx: typer.Context, config: ConfigOption) -> Iterator[Finding]:
         yield from checks.wrong_configuration(error)
         return
     yield checks.configuration(chosen)
+
+    from driftbus.wiring import open_bus
+
     try:
         bus = open_bus(chosen)
     except ConfigError as error:  # what only the broker's own library knows about its properties

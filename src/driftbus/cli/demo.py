@@ -37,7 +37,7 @@ def demo(
 
     from driftbus.demo.run import Options, run
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     if seed is None:

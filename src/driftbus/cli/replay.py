@@ -14,7 +14,8 @@ import typer
 from driftbus.cli.options import ConfigOption, settings
 
 if TYPE_CHECKING:
-    from driftbus.replay import CsvColumns, Summary
+    from driftbus.adapters.files.tables import CsvColumns
+    from driftbus.replay import Summary
 
 Progress = Callable[[int, int], None]
 # All of them are counted; these are shown.
@@ -78,7 +79,7 @@ def _columns(
     stream: str | None,
 ) -> CsvColumns | None:
     """The table's columns; None for files of events. Half of them is a mistake in use."""
-    from driftbus.replay import CsvColumns
+    from driftbus.adapters.files.tables import CsvColumns
 
     if label is not None and prediction is not None:
         return CsvColumns(label, prediction, score, timestamp, stream)

@@ -40,7 +40,6 @@ def retrain(
 
     from driftbus.core.codec import decode
     from driftbus.errors import InvalidRecord
-    from driftbus.wiring import open_bus
 
     chosen = settings(ctx, config)
     now_ms = time.time_ns() // 1_000_000
@@ -56,6 +55,8 @@ def retrain(
         decode("model-events", None, value, (), now_ms, chosen.limits.max_record_bytes)
     except (InvalidRecord, TypeError) as error:
         raise typer.BadParameter(str(error)) from None
+
+    from driftbus.wiring import open_bus
 
     topic = chosen.topics["model-events"]
     bus = open_bus(chosen)

@@ -33,10 +33,11 @@ def create(
     config: ConfigOption = None,
 ) -> None:
     """Create the topics that are missing. Nothing that exists is changed."""
+    chosen = settings(ctx, config)  # before anything slow is imported
+
     from driftbus.topics import topic_specs
     from driftbus.wiring import open_bus
 
-    chosen = settings(ctx, config)
     bus = open_bus(chosen)
     try:
         count = _agreed(bus, chosen, partitions)
