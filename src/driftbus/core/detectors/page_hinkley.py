@@ -181,5 +181,7 @@ def _hit(index: int, direction: int, n: float, mean: float, n_turn: float, mean_
     after = (mean * n - mean_turn * n_turn) / since if since else mean
     before = mean_turn if n_turn else mean
     before, after = direction * before + 0.0, direction * after + 0.0  # + 0.0: no negative zero
+    # With forgetting the sum also rises by what it forgets: then the levels say which way it went.
+    direction = (after > before) - (after < before) or direction
     evidence = bernoulli_evidence(n_turn, before, since, after)
     return Hit(index, direction, before, after, int(since) or None, evidence)
