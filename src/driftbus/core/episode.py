@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
+from driftbus.core.history import History
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
 
 # Signals told per episode: with more, a reader looks at the stream's page anyway, and events stay small.
@@ -20,6 +21,13 @@ class Moment(NamedTuple):
     ts: int
     outcomes_seen: int
     predictions_seen: int
+
+
+class Rows(NamedTuple):
+    """The two histories of a version: its outcomes (seq in `outcomes`), its predictions (input offsets)."""
+
+    outcomes: History
+    predictions: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,9 @@ class Told(NamedTuple):
 class Episode:
     """One open episode, as the policy and the views read it.
 
-    `fitted`: judged by the error's history, else by alarms alone. `next_look` and `last_alarm` count rows
-    of the history it belongs to. `news`: a signal has joined since the last event.
+    `fitted`: judged by the error's history, else by alarms alone. `next_look`, `last_alarm` and
+    `quiet_until` (no small news before) count rows of the history it belongs to. `news`: a signal has
+    joined since the last event.
     """
 
     episode_id: str
@@ -67,6 +76,7 @@ class Episode:
     fitted: bool
     last_alarm: int
     next_look: int
+    quiet_until: int = 0
     news: bool = False
     events: int = 0
     told: Told | None = None

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
-from driftbus.core.episode import Alarm, Episode, Moment, figure, identity, signal_evidence
+from driftbus.core.episode import Alarm, Episode, Moment, Rows, identity, signal_evidence
 from driftbus.core.history import Columns, History
-from driftbus.core.outlook import EpisodePolicy, look
+from driftbus.core.outlook import EpisodePolicy, fitted_onset, is_news, look, take_verdict
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
 from driftbus.core.steps import scan
 from driftbus.core.verdict import Verdict, judge
@@ -29,20 +29,12 @@ __all__ = ["Alarm", "Episode", "EpisodePolicy", "Episodes", "Moment", "Rows"]
 # Rows between two looks, least and most: a look costs about 1.5 ms, so it comes the more rarely
 # the longer a change lies back, when a few rows more cannot alter the verdict.
 LOOK_ROWS, MOST_LOOK_ROWS = 16, 256
-# A kind that was told is taken back when its posterior falls below this: the verdict is renewed so often
-# that it would else flicker about the 0.9 at which a kind is told.
-KEPT = 0.7
+# Rows after an event before small news about the same episode: figures of few rows waver.
+QUIET_ROWS = 64
 # Predictions after which signals that joined an episode are told, together.
 JOIN_PREDICTIONS = 64
 # Categories whose rows are outcomes; the others count predictions.
 LABELLED: frozenset[Category] = frozenset({"concept", "label_prior", "labelling"})
-
-
-class Rows(NamedTuple):
-    """The two histories of a version: its outcomes (seq in `outcomes`), its predictions (input offsets)."""
-
-    outcomes: History
-    predictions: History
 
 
 class Episodes:
@@ -164,9 +156,10 @@ class Episodes:
         signals = {"error": SignalEvidence("error", 0.0, 0.0, cried.detector, 0.0)}
         signals |= {name: signal_evidence(one) for name, one in self._waiting.items() if name != "error"}
         self._waiting.clear()
-        episode = self._new("concept", moment, signals, _onset(verdict, columns), True, history)
-        _take(episode, verdict, columns)
+        episode = self._new("concept", moment, signals, fitted_onset(verdict, columns), True, history)
+        take_verdict(episode, verdict, columns)
         episode.next_look = history.seen + LOOK_ROWS
+        episode.quiet_until = history.seen + QUIET_ROWS
         return self._tell(episode, "opened", None, moment)
 
     def _open_on_alarm(self, alarm: Alarm, moment: Moment, history: History) -> DriftEvent:
@@ -236,7 +229,7 @@ class Episodes:
         gap = min(max(outlook.since_onset // 8, LOOK_ROWS), MOST_LOOK_ROWS)
         episode.next_look = history.seen + gap
         if outlook.verdict is not None:
-            _take(episode, outlook.verdict, columns)
+            take_verdict(episode, outlook.verdict, columns)
         if outlook.resolution is not None:
             level_from = int(columns.first_seq[outlook.level_from])
             # After what has passed the world is the old one: its rows stay good to train on.
@@ -244,20 +237,10 @@ class Episodes:
                 history, episode.onset.seq if outlook.resolution == "settled" else 0, level_from
             )
             return [self._close(episode, outlook.resolution, moment)]
-        if self._is_news(episode) and episode.events <= self._policy.max_updates:
+        if is_news(episode, history.seen, self._policy) and episode.events <= self._policy.max_updates:
+            episode.quiet_until = history.seen + outlook.since_onset // 2 + QUIET_ROWS
             return [self._tell(episode, "updated", None, moment)]
         return []
-
-    def _is_news(self, episode: Episode) -> bool:
-        told, error = episode.told, episode.signals["error"]
-        if told is None:
-            return True
-        slack = (told.latest - told.earliest) // 2  # the interval itself is an estimate
-        moved = not told.earliest - slack <= episode.onset.ts <= told.latest + slack
-        grown = abs(error.after - told.after) > 0.25 * max(
-            abs(told.after - error.before), self._policy.min_rise
-        )
-        return episode.news or moved or grown or episode.kind != told.kind
 
     def _take_improvement(self, history: History) -> None:
         """The error has fallen for good: what it was before must not hide the next rise."""
@@ -319,25 +302,3 @@ class Episodes:
 
 def _history(category: Category, rows: Rows) -> History:
     return rows.outcomes if category in LABELLED else rows.predictions
-
-
-def _onset(verdict: Verdict, columns: Columns) -> Onset:
-    first, earliest, latest = (
-        int(columns.first_ts[index]) for index in (verdict.onset, verdict.earliest, verdict.latest)
-    )
-    return Onset(first, min(earliest, first), max(latest, first), True, int(columns.first_seq[verdict.onset]))
-
-
-def _take(episode: Episode, verdict: Verdict, columns: Columns) -> None:
-    """Bring an episode up to date. A kind once told is kept while it stays the likelier one by far."""
-    told = {"sudden": 1.0 - verdict.gradual, "gradual": verdict.gradual}.get(episode.kind, 0.0)
-    if verdict.kind != "undetermined" or told < KEPT:
-        episode.kind, episode.confidence = verdict.kind, figure(verdict.confidence)
-    else:
-        episode.confidence = figure(told)
-    episode.onset = _onset(verdict, columns)
-    episode.moving = verdict.moving
-    error = episode.signals["error"]
-    episode.signals["error"] = SignalEvidence(
-        "error", figure(verdict.before), figure(verdict.after), error.detector, figure(verdict.llr)
-    )

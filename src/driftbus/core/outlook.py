@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from driftbus.core.episode import Episode, figure
 from driftbus.core.history import Columns
-from driftbus.core.records import Resolution
+from driftbus.core.records import Onset, Resolution, SignalEvidence
 from driftbus.core.settings import DAY_MS
 from driftbus.core.steps import Step, is_binary, scan
 from driftbus.core.verdict import Verdict, judge
+
+# A kind that was told is taken back when its posterior falls below this: the verdict is renewed so often
+# that it would else flicker about the 0.9 at which a kind is told.
+KEPT = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +85,40 @@ def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy)
     if held >= policy.settle_rows or since_onset >= 10 * policy.settle_rows:
         return Outlook(verdict, "settled", min(level_from, length - 1), since_onset)
     return Outlook(verdict, None, level_from, since_onset)
+
+
+def fitted_onset(verdict: Verdict, columns: Columns) -> Onset:
+    """A fit's onset in `outcomes`, with its interval in order whatever the order of the rows."""
+    first, earliest, latest = (
+        int(columns.first_ts[index]) for index in (verdict.onset, verdict.earliest, verdict.latest)
+    )
+    return Onset(first, min(earliest, first), max(latest, first), True, int(columns.first_seq[verdict.onset]))
+
+
+def take_verdict(episode: Episode, verdict: Verdict, columns: Columns) -> None:
+    """Bring an episode up to date. A kind once told is kept while it stays the likelier one by far."""
+    told = {"sudden": 1.0 - verdict.gradual, "gradual": verdict.gradual}.get(episode.kind, 0.0)
+    if verdict.kind != "undetermined" or told < KEPT:
+        episode.kind, episode.confidence = verdict.kind, figure(verdict.confidence)
+    else:
+        episode.confidence = figure(told)
+    episode.onset = fitted_onset(verdict, columns)
+    episode.moving = verdict.moving
+    error = episode.signals["error"]
+    episode.signals["error"] = SignalEvidence(
+        "error", figure(verdict.before), figure(verdict.after), error.detector, figure(verdict.llr)
+    )
+
+
+def is_news(episode: Episode, seen: int, policy: EpisodePolicy) -> bool:
+    """Whether an open episode has changed enough to be told again, after `seen` rows."""
+    told, error = episode.told, episode.signals["error"]
+    if told is None or (episode.kind != told.kind and episode.kind != "undetermined"):
+        return True
+    if seen < episode.quiet_until:
+        return False
+    slack = (told.latest - told.earliest) // 2  # the interval itself is an estimate
+    moved = not told.earliest - slack <= episode.onset.ts <= told.latest + slack
+    rise = max(abs(told.after - error.before), policy.min_rise)
+    grown = abs(error.after - told.after) > 0.5 * rise
+    return episode.news or moved or grown or episode.kind != told.kind

@@ -22,7 +22,15 @@ from driftbus.core.policy_state import PolicyState
 from driftbus.core.records import DriftEvent, ModelEvent, RetrainRequest
 from driftbus.core.requests import HAPPENINGS, InFlight, Question, Reason
 from driftbus.core.settings import RetrainPolicy, Rule
-from driftbus.core.windows import Production, lacking, reaching_back, since, span, training_window
+from driftbus.core.windows import (
+    Production,
+    lacking,
+    reaching_back,
+    schedule_due,
+    since,
+    span,
+    training_window,
+)
 
 __all__ = ["Policy", "Production"]
 
@@ -69,7 +77,7 @@ class Policy:
             return True
         if self._state.in_flight or self._cooling(self._state.now):
             return False
-        due = self._schedule_due(production)
+        due = schedule_due(self._policy, self._state.scheduled, production.outcomes)
         overdue = due is not None and due <= self._state.now
         return overdue or any(self._may_ask(one) for one in self._state.owed.values())
 
@@ -147,7 +155,7 @@ class Policy:
             return None
         waiting = [one.opened_at for one in self._state.owed.values() if self._may_ask(one)]
         due = [began + self._policy.max_wait_ms for began in (*waiting, *self._state.broken.values())]
-        scheduled = self._schedule_due(production)
+        scheduled = schedule_due(self._policy, self._state.scheduled, production.outcomes)
         if scheduled is not None:
             due += [scheduled, scheduled + self._policy.max_wait_ms]
         if self._state.held_until is not None:
@@ -189,7 +197,7 @@ class Policy:
         return []
 
     def _ask_by_schedule(self, moment: Moment, production: Production) -> list[RetrainRequest]:
-        due = self._schedule_due(production)
+        due = schedule_due(self._policy, self._state.scheduled, production.outcomes)
         if due is None or moment.ts < due:
             return []
         missing = lacking(self._rows(production), production, self._policy)
@@ -214,15 +222,6 @@ class Policy:
 
     def _cooling(self, now: int) -> bool:
         return self._state.held_until is not None and now < self._state.held_until
-
-    def _schedule_due(self, production: Production) -> int | None:
-        every = self._policy.every_ms
-        if every is None or not production.outcomes.rows:
-            return None
-        first = self._state.scheduled
-        if first is None:
-            first = production.outcomes.rows_ago(production.outcomes.rows)[1]
-        return first + every
 
     # -- asking --------------------------------------------------------------------------------------
 
