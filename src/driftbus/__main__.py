@@ -1,4 +1,4 @@
-"""`python -m driftbus`: the command line without the installed script."""
+"""`python -m driftbus` is the command `driftbus`."""
 
 from driftbus.cli.app import main
 
