@@ -83,14 +83,12 @@ def _stage(options: Options, data: Path) -> Stage:
 
 
 def _introduce(options: Options, stage: Stage, ports: list[int], console: Console) -> None:
-    bus = (
-        "the embedded bus"
-        if stage.kafka is None
-        else f"Kafka at {options.kafka}, topics {stage.topic_prefix}*"
-    )
+    bus = "the embedded bus" if stage.kafka is None else f"Kafka at {options.kafka}"
     many = f"{options.workers} workers" if options.workers > 1 else "a worker"
     console.print(f"driftbus demo, seed {stage.seed}: inference service, trainer and {many} on {bus}")
     console.print(f"  configuration {stage.configuration}")
+    if stage.kafka is not None:
+        console.print(f"  topics        {stage.topic_prefix}* (they stay there afterwards)")
     console.print(f"  live page     http://127.0.0.1:{ports[0]}/")
     for stream in world(stage.seed):
         console.print(f"  {stream.name:<16} {stream.source}")
