@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.integration.broker import Broker
+
+# Timing never decides a test: on a loaded machine any single example may take long.
+settings.register_profile("driftbus", deadline=None)
+settings.load_profile("driftbus")
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,14 @@ from typing import Any
 import orjson
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from driftbus.config import KafkaProperties, Settings, StreamRules, load
 from driftbus.config.document import plain, read
 from driftbus.config.values import duration_text, parse_duration_ms
+from driftbus.config.watching import METRICS
+from driftbus.core.metrics import Performance
 from driftbus.core.settings import (
     ChallengerSpec,
     DetectorSpec,
@@ -317,8 +319,8 @@ def test_mistakes_in_the_environment_name_the_variable(tmp_path: Path) -> None:
         (
             "stream_defaults:\n  retrain:\n    when:\n      - f1 < 0.7 over 9\n      - acuracy < 0.9 over 2h",
             ":5: stream_defaults.retrain.when[1]: 'acuracy < 0.9 over 2h' cannot be used; allowed: "
-            "a rule over one of accuracy, balanced_accuracy, precision, recall, f1, log_loss, roc_auc, "
-            "cohen_kappa, mae, rmse, r2, bias. "
+            "a rule over one of accuracy, balanced_accuracy, precision, recall, f1, "
+            "kappa, log_loss, roc_auc, mae, rmse, r2, bias, error. "
             "Did you mean 'accuracy'?",
         ),
         ("- a\n- b", ":1: (document): ['a', 'b'] cannot be used; allowed: a mapping of keys."),
@@ -467,8 +469,36 @@ def test_the_hash_covers_what_the_fold_depends_on_and_nothing_else(tmp_path: Pat
         base + "streams: {x: {}}",
     ):
         assert loaded(tmp_path, other).config_hash != first.config_hash
-    assert loaded(tmp_path, base + "streams: {x: {sample: 1}}").fingerprint("s") == first.fingerprint("s")
-    assert loaded(tmp_path, base + "streams: {x: {sample: 1}}").fingerprint("x") != first.fingerprint("x")
+
+
+def test_the_fingerprint_covers_what_the_models_depend_on(tmp_path: Path) -> None:
+    first = load(None, {}).fingerprint("x")
+    other = loaded(
+        tmp_path,
+        """
+        streams:
+          x:
+            labels: {a: b}
+            retrain: {when: [f1 < 0.5 over 70]}
+            sample: 0.5
+            join: {grace: 1d}
+            features: {redact: a}
+          y: {features: {ignore: a}}
+          z: {signals: {error: off}}
+        """,
+    )
+    assert other.fingerprint("x") == first
+    assert len({first, other.fingerprint("y"), other.fingerprint("z")}) == 3
+
+
+def test_rules_may_use_exactly_the_metrics_that_windows_have() -> None:
+    names: set[str] = set()
+    for task, said in (("classification", [0, 1, 1, 0]), ("regression", [0.1, 1.2, 0.7, 0.2])):
+        window = MetricWindow(outcomes=4, text="4")
+        performance = Performance(task, None, (window,))
+        performance.add(range(4), range(4), [0, 1, 0, 1], said, [0.2, 0.9, 0.6, 0.4], None)
+        names |= performance.read(window).keys()
+    assert set(METRICS) == names
 
 
 def test_the_document_of_the_rules_gives_the_same_rules_again() -> None:
@@ -573,6 +603,7 @@ def test_any_text_loads_or_is_a_config_error(scratch: Path, text: str) -> None:
 
 
 @given(st.dictionaries(KEYS | st.text(max_size=8), CLOSE, max_size=5))
+@example({"[key]": {}})  # pydantic's own mark in its locations
 @settings(max_examples=300)
 def test_any_document_loads_or_is_a_config_error(scratch: Path, document: dict[str, Any]) -> None:
     _loads_or_refuses(yaml.safe_dump(document, allow_unicode=True), {}, scratch)

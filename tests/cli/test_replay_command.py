@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import pty
 import random
 import subprocess
 import sys
@@ -94,3 +96,25 @@ def test_a_reader_that_goes_away_is_no_traceback(events: Path) -> None:
     assert "Traceback" not in errors
     assert "Exception ignored" not in errors
     process.stderr.close()
+
+
+def test_progress_on_a_terminal_and_nothing_but_json_lines_on_stdout(events: Path) -> None:
+    terminal, theirs = pty.openpty()
+    command = [sys.executable, "-m", "driftbus", "replay", str(events)]
+    environ = {**clean_environ(), "TERM": "xterm"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environ, text=True)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    except OSError:  # Linux's way of saying that the other end was closed
+        pass
+    os.close(terminal)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert b"MB" in shown or b"bytes" in shown
+    assert b"fraud: 4000 predictions" in shown
+    assert [json.loads(line)["key"] for line in printed.splitlines()]

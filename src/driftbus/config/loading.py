@@ -124,7 +124,7 @@ def _settings(tree: dict[str, Any], places: Mapping[KeyPath, str], sources: tupl
 
 
 def _in_ms(values: Mapping[str, Any]) -> dict[str, Any]:
-    durations = {"commit_interval", "snapshot_interval", "restart_wait", "stall_timeout"}
+    durations = {"commit_interval", "restart_wait", "stall_timeout"}
     return {f"{name}_ms" if name in durations else name: value for name, value in values.items()}
 
 

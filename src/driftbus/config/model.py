@@ -215,7 +215,6 @@ class Http(Section):
 class Worker(Section):
     max_records: Annotated[int, whole(1, 1_000_000)] = UNSET
     commit_interval: Duration = UNSET
-    snapshot_interval: SomeDuration = UNSET
     restart: Flag = UNSET
     restart_wait: SomeDuration = UNSET
     stall_timeout: SomeDuration = UNSET

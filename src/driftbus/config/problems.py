@@ -19,7 +19,9 @@ def errors_of(error: ValidationError, model: type[BaseModel], place: Place) -> l
     """One error for each finding; `place` answers with the file and line, or the variable, of a path."""
     found = []
     for details in error.errors(include_url=False):
-        path: Path = tuple(part for part in details["loc"] if part != "[key]")
+        path: Path = details["loc"]
+        if details["type"] == "driftbus" and path[-1:] == ("[key]",):
+            path = path[:-1]  # pydantic's mark that it is the name of a stream or signal that is refused
         context: dict[str, Any] = details.get("ctx", {})
         if details["type"] == "driftbus":
             found += [_refused(path, each, place) for each in context.get("several", [context])]

@@ -33,17 +33,15 @@ class WorkerSettings:
     """How the worker's loop runs. None of it changes what is decided.
 
     `max_records`: records per step at most. `commit_interval_ms`: how long a step gathers records when
-    few come. `snapshot_interval_ms`: each changed stream is snapshotted about this often. `restart`: a
-    fenced worker begins anew in the same process, after `restart_wait_ms`, instead of ending with exit
-    code 1. `stall_timeout_ms`: a loop that has not moved for so long is ended from outside.
+    few come. `restart`: a fenced worker begins anew in the same process, after `restart_wait_ms`,
+    instead of ending with exit code 1. `stall_timeout_ms`: a loop that has not moved for so long is ended
+    from outside.
     """
 
     # At 5,000 records the transaction's share of the CPU is 11 %, at 1,000 18 % (measured on Kafka 4.3).
     max_records: int = 5_000
     # A tenth of the second that people perceive as at once; a transaction costs 5 to 25 ms.
     commit_interval_ms: int = 100
-    # A recovery folds at most about this much; at 1,000 streams of 30 KB it costs 0.5 MB/s.
-    snapshot_interval_ms: int = 60_000
     restart: bool = True
     restart_wait_ms: int = 1_000
     # Longer than Kafka's 45 s session timeout: when this strikes, others have taken the partitions already.
@@ -81,7 +79,7 @@ class Settings:
         return self.streams.stream(name)
 
     def fingerprint(self, stream: str) -> str:
-        """A hash of all that one stream is watched by; 32 hexadecimal digits."""
+        """A hash of what one stream's models depend on: another one means a new reference."""
         return self.streams.fingerprint(stream)
 
     @cached_property

@@ -30,6 +30,8 @@ _REMEMBERED_STREAMS = 32_768
 _REMEMBERED_COMBINATIONS = 32_768
 _GLOB = re.compile(r"[*?\[]")
 
+_MODELS_DEPEND_ON = ("task", "positive_label", "features", "signals", "challenger")
+
 _CORE_NAMES = {
     "horizon": "horizon_ms",
     "grace": "grace_ms",
@@ -63,8 +65,14 @@ class StreamRules:
         return self._of_name(name)
 
     def fingerprint(self, name: str) -> str:
-        """A hash of everything in a stream's settings; 32 hexadecimal digits."""
-        return _hash(dataclasses.asdict(self.stream(name)))
+        """A hash of what a stream's models (detectors, features, challenger) depend on; 32 hex digits.
+
+        Policy, labels, join, sampling, metrics and redaction are not in it: changing them resets nothing.
+        """
+        settings = dataclasses.asdict(self.stream(name))
+        watched = {key: settings[key] for key in _MODELS_DEPEND_ON}
+        watched["features"].pop("redact")
+        return _hash(watched)
 
     def document(self) -> dict[str, Any]:
         """All entries as plain JSON values in their canonical spelling; `load` takes it back."""

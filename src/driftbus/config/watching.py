@@ -9,7 +9,6 @@ adwin                                a detector by its name
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -18,14 +17,16 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator
 
 from driftbus.config.values import AS_LIST, OFF, checked_text, is_off, list_of, nearest, parse_rule, refuse
+from driftbus.core.custom_metrics import load_class
 from driftbus.core.settings import ChallengerSpec, DetectorSpec, Limits
 
 AUTO = "auto"
-# What core/metrics.py computes for classifiers and for regressors.
+# What core/metrics.py computes over a window: for classifiers, for regressors, for both.
 METRICS = (
-    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "log_loss", "roc_auc", "cohen_kappa",
-    "mae", "rmse", "r2", "bias",
-)  # fmt: skip
+    *("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "log_loss", "roc_auc"),
+    *("mae", "rmse", "r2", "bias"),
+    "error",
+)
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _FORMS = "auto, off, a detector's name, or names with parameters such as [{adwin: {delta: 0.001}}]"
@@ -123,13 +124,10 @@ def parse_metric_class(value: object) -> str:
     """The dotted path of a metric class, which must be importable here and now."""
     if not isinstance(value, str) or not _DOTTED.fullmatch(value):
         raise refuse(value, "the dotted path of a class, such as my_package.metrics.Cost")
-    module, _, name = value.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        raise refuse(value, f"a class that can be imported ({error})") from None
-    if not isinstance(found, type):
-        raise refuse(value, f"a class; {module} has none of that name")
+        load_class(value)
+    except ValueError as error:
+        raise refuse(value, f"a class such as my_package.metrics.Cost ({error})") from None
     return value
 
 
