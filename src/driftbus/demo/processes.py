@@ -73,7 +73,7 @@ class Processes:
             code = process.poll()
             if code is not None and not (name == "topics" and code == 0):
                 said = (self._stage.logs / f"{name}.log").read_text(errors="replace")
-                raise ProcessEndedError(f"{name} ended with {code}:\n{said[-LOG_TAIL_CHARS:]}")
+                raise ProcessEndedError(f"the process {name} ended with {code}:\n{said[-LOG_TAIL_CHARS:]}")
 
     def __enter__(self) -> Processes:
         return self
@@ -89,7 +89,7 @@ class Processes:
         for process in self._running.values():
             try:
                 process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: at once, then
                 process.kill()
                 process.wait()
             if process.stdout is not None:
@@ -110,7 +110,7 @@ class Processes:
                 stdin=pipe or subprocess.DEVNULL,
                 stdout=pipe or log,
                 stderr=log,
-                env=os.environ | _WITHOUT_THREADS | dict(environment or {}),
+                env=_surroundings() | dict(environment or {}),
                 # Ctrl-C at the terminal is for the director, who ends the others in order.
                 start_new_session=True,
             )
@@ -119,6 +119,12 @@ class Processes:
 
 # Several processes share few cores; numpy's own threads would only fight over them.
 _WITHOUT_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _surroundings() -> dict[str, str]:
+    """The environment without a configuration of driftbus: the demo's own is all there is."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTBUS_")}
+    return own | _WITHOUT_THREADS
 
 
 def _driftbus(*command: str, config: Stage) -> list[str]:
