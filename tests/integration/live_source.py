@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Iterable
 
-from driftbus.core.histogram import LABEL_DELAY_BOUNDS_S, TRANSACTION_BOUNDS_S, Histogram
 from driftbus.core.records import SignalEvidence
 from driftbus.core.views import (
     ChartPoint,
     DeploymentView,
     EpisodeView,
     FeatureView,
+    HistogramView,
     LimitView,
     PartitionView,
     RequestView,
@@ -28,6 +29,16 @@ from driftbus.core.views import (
 
 MINUTE_MS = 60_000
 BINS = 120
+TRANSACTION_BOUNDS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
+LABEL_DELAY_BOUNDS_S = (1.0, 10.0, 60.0, 600.0, 3600.0, 14_400.0, 86_400.0)
+
+
+def histogram(bounds: tuple[float, ...], values: list[float]) -> HistogramView:
+    """How many values fall into each bucket; a bound belongs to its own."""
+    counts = [0] * (len(bounds) + 1)
+    for value in values:
+        counts[bisect_left(bounds, value)] += 1
+    return HistogramView(bounds, tuple(counts), math.fsum(values))
 
 
 class LiveSource:
@@ -50,9 +61,8 @@ class LiveSource:
 
     def worker(self) -> WorkerView:
         self.turn += 1
-        transactions, delays = Histogram(TRANSACTION_BOUNDS_S), Histogram(LABEL_DELAY_BOUNDS_S)
-        transactions.observe_block([0.004 + 0.002 * (i % 9) for i in range(50 * self.turn)])
-        delays.observe_block([30.0 * (1 + i % 400) for i in range(500 * self.turn)])
+        transactions = [0.004 + 0.002 * (i % 9) for i in range(50 * self.turn)]
+        delays = [30.0 * (1 + i % 400) for i in range(500 * self.turn)]
         return WorkerView(
             group="driftbus",
             instance="prod-eu",
@@ -92,8 +102,8 @@ class LiveSource:
                 "max_remembered": LimitView(104_000, 2_000_000),
                 "max_early_labels": LimitView(7, 200_000),
             },
-            transaction_duration=transactions.view(),
-            label_delay=delays.view(),
+            transaction_duration=histogram(TRANSACTION_BOUNDS_S, transactions),
+            label_delay=histogram(LABEL_DELAY_BOUNDS_S, delays),
         )  # fmt: skip
 
     def _error(self, name: str, bin_: int) -> float:

@@ -22,6 +22,10 @@ from driftbus.adapters.http.metric_table import Metric
 from driftbus.adapters.http.stream_families import STREAM_FAMILIES
 from driftbus.core.views import HistogramView, StreamView, WorkerView
 
+# Exported at 0 for each input topic, so that `increase()` sees the first one; the codec's reasons. One that
+# is missing here appears with its first record all the same.
+REASONS_DEAD_LETTERED = ("bad_timestamp", "invalid", "not_json", "stream_limit", "too_large")
+
 
 def _histogram(metric: Metric, view: HistogramView | None) -> Family:
     lines: list[str] = []
@@ -62,7 +66,11 @@ def _worker_families(worker: WorkerView, exported: int, dropped_total: int, last
         one(t.EXPORT_DURATION, last_s),
         _counts(t.RECORDS, worker.records_total),
         _counts(t.PUBLISHED, worker.published),
-        _counts(t.DEAD_LETTERS, worker.dead_letters),
+        _counts(
+            t.DEAD_LETTERS,
+            {(topic, reason): 0 for topic in worker.records_total for reason in REASONS_DEAD_LETTERED}
+            | dict(worker.dead_letters),
+        ),
         _counts(t.MISROUTED, worker.misrouted),
         one(t.STEPS, worker.steps_total),
         one(t.REBALANCES, worker.rebalances_total),

@@ -194,7 +194,7 @@ function episodeTable(detail) {
   const all = [...detail.view.open_episodes, ...[...detail.past_episodes].reverse()];
   return table("Episodes", "records", ["state", "what", "onset", "detected after", "signals"], all.map((e) => [
     h("span", { class: `chip ${e.closed_ms === null ? "bad" : "quiet"}` }, e.closed_ms === null ? "open" : e.resolution ?? "closed"),
-    h("span", {}, `${e.category}, ${e.kind} `, h("span", { class: "quiet" }, `${percent(e.confidence)} sure`)),
+    h("span", {}, `${e.category}, ${e.kind} `, h("span", { class: "quiet" }, e.confidence > 0.99 ? "over 99% sure" : `${percent(e.confidence)} sure`)),
     moment(e.onset_ms),
     duration(e.opened_ms - e.onset_ms),
     evidence(e.signals),
