@@ -86,6 +86,7 @@ def run(settings: Settings, tmp_path: Path) -> None:
             victim.kill()
             victim.start()
         wait_until(lambda: remaining(bus, settings, PARTITIONS) == 0, 180, "all input committed", workers)
+        wait_until(lambda: all(worker.joined() for worker in workers), 60, "both in the group", workers)
         assert [worker.stop() for worker in workers] == [0, 0], workers[0].tail() + workers[1].tail()
         producer.close(5)
         found = check(bus, settings)

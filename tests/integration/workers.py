@@ -23,8 +23,10 @@ class WorkerProcess:
         self.config, self.name = config, name
         self.log = config.parent / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._begins = 0
 
     def start(self) -> None:
+        self._begins = self.log.stat().st_size if self.log.exists() else 0
         environment = {
             **os.environ,
             "DRIFTBUS_WORKER_ID": self.name,
@@ -49,6 +51,10 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+    def joined(self) -> bool:
+        """Whether it has been given partitions since it was started last."""
+        return b"assigned partitions" in self.log.read_bytes()[self._begins :]
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
@@ -79,4 +85,7 @@ def wait_until(done: Callable[[], bool], limit_s: float, what: str, workers: lis
         if time.monotonic() > until:
             logs = "\n".join(f"--- {w.name}\n{w.tail()}" for w in workers)
             raise AssertionError(f"{what}: not within {limit_s} s\n{logs}")
+        for worker in workers:
+            if worker.process is not None and worker.process.poll() is not None:
+                raise AssertionError(f"{worker.name} ended by itself\n{worker.tail()}")
         time.sleep(0.1)
