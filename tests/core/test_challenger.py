@@ -151,9 +151,17 @@ def test_extremes_and_hundreds_of_features_keep_a_regression_finite_and_useful()
 def test_a_vocabulary_is_bounded_by_the_limit(texts: list[str]) -> None:
     limits = Limits(max_challenger_bytes=5_000, max_categories=10)
     ours = built("auto", "classification", None, limits)
-    ours.predict_then_learn([{text: text} for text in texts], [0, 1] * len(texts[::2]) and [0] * len(texts))
+    ours.predict_then_learn([{text: text, "number": 1} for text in texts], [0] * len(texts))
     assert ours.bytes() <= 5_000
     assert len(orjson.dumps(ours.dump())) < 20_000
+
+
+def test_prose_and_endless_classes_take_no_memory() -> None:
+    ours = built("auto", "classification")
+    texts = [f"{i} " * 200 for i in range(300)]
+    ours.predict_then_learn([{"comment": text} for text in texts], [f"class {i}" for i in range(300)])
+    assert ours.bytes() == 0
+    assert len(orjson.dumps(ours.dump())) < 3_000
 
 
 @pytest.mark.parametrize("name", [n for n in names() if n not in ("auto", "linear")])

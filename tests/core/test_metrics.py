@@ -356,3 +356,31 @@ def test_nothing_read_is_ever_infinite(label: int, huge: float) -> None:
     for value in [*performance.read().values(), *performance.read(W7).values()]:
         assert value - value == 0.0
     orjson.dumps(performance.dump())
+
+
+def test_chunks_of_many_rows_are_condensed_and_count_the_same() -> None:
+    rng = random.Random(12)
+    long = MetricWindow(outcomes=20_000, text="20000")
+    block: list[Row] = []
+    for seq in range(21_000):
+        label, score = rng.choice([0, 1]), rng.random()
+        block.append((seq, seq, label, int(score > 0.5), score, None))
+    whole, parts = (Performance("classification", 1, (long,)) for _ in range(2))
+    feed(whole, block)
+    start = 0
+    while start < len(block):
+        end = start + rng.randint(1, 900)
+        feed(parts, block[start:end])
+        start = end
+        if rng.random() < 0.2:
+            state = orjson.loads(orjson.dumps(parts.dump()))
+            parts = Performance.load(state, "classification", 1, (long,))
+    assert orjson.dumps(parts.dump()) == orjson.dumps(whole.dump())
+    assert parts.read(long) == whole.read(long)
+    wrong = [label != guess for _, _, label, guess, _, _ in block[-20_000:]]
+    assert parts.read(long)["error"] == sum(wrong) / 20_000
+    seq, _, label, guess, score, weight = block[20_000]
+    parts.correct(seq, guess, score, weight, label, 1 - label)
+    change = 1 if label == guess else -1
+    assert parts.read(long)["error"] == (sum(wrong) + change) / 20_000
+    assert len(orjson.dumps(parts.dump())) < 60_000

@@ -54,7 +54,7 @@ def columns(
     truth = np.where(positive, values, 1.0 - values)
     np.maximum(truth, CLIP, out=truth)
     # `math.log` row by row, not numpy's: its vector forms may differ in the last bit between machines.
-    amounts = np.array(list(map(log, truth.tolist())), dtype=np.float64) * -LOSS_UNIT
+    amounts = np.fromiter(map(log, truth.tolist()), dtype=np.float64, count=n) * -LOSS_UNIT
     if fixed is not None:
         amounts *= fixed / ONE
     losses = np.where(usable, np.rint(amounts), 0.0).astype(np.int64)

@@ -13,6 +13,8 @@ from driftbus.core.records import Features, Json
 _GRADIENT_LIMIT = 1e12
 # One model per class is worth its cost up to here.
 _MOST_CLASSES = 10
+# Beyond ten only the most frequent class matters; so many are counted, later ones are not.
+_MOST_COUNTED = 100
 
 
 class LinearRegression(Linear):
@@ -73,6 +75,7 @@ class LogisticRegression(Linear):
         self._positive_label = positive_label
         self._classes: dict[Any, int] = {}  # how often each was seen, in the order first seen
         self._positive: Json = None
+        self._negative: Json = None
         self._scored = False
 
     def _is_positive(self, label: Any) -> bool:
@@ -82,12 +85,13 @@ class LogisticRegression(Linear):
 
     def _choose_positive(self) -> None:
         """Of two classes the one whose probability is modelled (None: not seen yet), and whether it is *the*
-        positive class; without one it is the second that was seen."""
+        positive class; without one it is the second that was seen. `_negative` is the other of two."""
         seen = list(self._classes)
         self._positive = next((label for label in seen if self._is_positive(label)), None)
         self._scored = self._positive is not None or self._positive_label is not None
         if self._positive is None and len(seen) == 2:
             self._positive = seen[1]
+        self._negative = next((label for label in seen if label is not self._positive), None)
 
     def predict_then_learn(
         self, features: Sequence[Features | None], labels: Sequence[Json]
@@ -103,7 +107,7 @@ class LogisticRegression(Linear):
             indices, values, categories = self._read(row)
             if indices is None and len(self._classes) == 2 and label in self._classes:
                 chance = _sigmoid(self._dense(values, label == self._positive))
-                predictions.append(self._positive if chance > 0.5 else self._other())
+                predictions.append(self._positive if chance > 0.5 else self._negative)
                 scores.append(chance if self._scored else None)
                 self._classes[label] += 1
                 continue
@@ -112,10 +116,6 @@ class LogisticRegression(Linear):
             scores.append(score)
             self._learn(label, indices, values, categories)
         return predictions, scores
-
-    def _other(self) -> Json:
-        """The one of two classes that is not the positive one."""
-        return next(label for label in self._classes if label is not self._positive)
 
     def _predict(
         self, indices: Sequence[int] | None, values: list[float], categories: list[int]
@@ -133,17 +133,19 @@ class LogisticRegression(Linear):
         if len(classes) == 1:
             guess = next(iter(classes))
         else:
-            guess = self._positive if chance > 0.5 else self._other()
+            guess = self._positive if chance > 0.5 else self._negative
         return guess, chance if self._scored else None
 
     def _learn(
         self, label: Json, indices: Sequence[int] | None, values: list[float], categories: list[int]
     ) -> None:
         classes = self._classes
+        scaled = self._absorb(indices, values)
         if label not in classes:
+            if len(classes) >= _MOST_COUNTED:
+                return
             self._open(label)
         classes[label] += 1
-        scaled = self._absorb(indices, values)
         if len(classes) > _MOST_CLASSES:
             return
         targets = [known == label for known in classes] if len(classes) > 2 else [label == self._positive]

@@ -18,7 +18,7 @@ from driftbus.core.settings import MetricWindow, Scalar
 
 Score = float | Mapping[str, float] | None
 
-# Rows kept before they are counted together: the fixed cost of counting (some 40 µs) is then 0.15 µs a row.
+# Rows kept before they are counted together: the fixed cost of counting (some 30 µs) is then 0.1 µs a row.
 _PENDING = 256
 # Before any event time.
 _NEVER = -(2**63)
