@@ -1,0 +1,34 @@
+"""The real worker over a bus in memory: what driftbus itself costs, without a broker."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from benchmarks.performance.jobs import settings_of
+from benchmarks.performance.memory_bus import MemoryBus, as_records
+from benchmarks.performance.stages import Stages
+from benchmarks.performance.workload import PARTITIONS, Workload
+from driftbus.wiring import share
+from driftbus.worker import Worker
+
+
+def run(job: str, skew: str, pairs: int, stages: Stages | None = None) -> dict[str, float]:
+    """CPU and wall µs per pair of one run in this process, and how many events it published."""
+    settings = settings_of(job, "127.0.0.1:1", "core")
+    records = as_records(Workload(skew, pairs).events(), settings.topics, PARTITIONS)
+    bus = MemoryBus(records, PARTITIONS, lambda: worker.stop())
+    limits = share(settings.limits, PARTITIONS)
+    worker = Worker(bus, replace(settings, limits=limits), "0")  # type: ignore[arg-type]
+    if stages is not None:
+        stages.watch(MemoryBus)
+    cpu, wall = time.process_time(), time.perf_counter()
+    worker.run()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    found = {"cpu_us": cpu * 1e6 / pairs, "wall_us": wall * 1e6 / pairs, "steps": worker.counters.steps}
+    for name in ("outcomes", "drift-events", "state"):
+        found[name] = bus.produced.get(settings.topics[name], 0)
+    found["state_bytes"] = bus.produced_bytes.get(settings.topics["state"], 0)
+    if stages is not None:
+        found |= {f"stage {name}": ns / 1000 / pairs for name, ns in stages.ns.items()}
+    return found
