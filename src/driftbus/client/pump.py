@@ -136,16 +136,24 @@ class Pump:
 
     def _run(self) -> None:
         while True:
-            if self._queue:
-                if not self._deliver():
-                    self._pause(REOPEN_S)
-            elif self._unconfirmed:
-                self._confirm(DELIVERY_SLICE_S)
-            elif self._closing_at is None:
-                self._wait_for_events()
+            try:
+                self._turn()
+            # Without this thread nothing would ever be delivered again: it is said, and tried again.
+            except Exception:
+                log.warning("driftbus emitter: trying again", exc_info=True)
+                self._pause(REOPEN_S)
             if self._closing_at is not None and (self._nothing_left() or self._late()):
                 break
         self._release()
+
+    def _turn(self) -> None:
+        if self._queue:
+            if not self._deliver():
+                self._pause(REOPEN_S)
+        elif self._unconfirmed:
+            self._confirm(DELIVERY_SLICE_S)
+        elif self._closing_at is None:
+            self._wait_for_events()
 
     def _deliver(self) -> bool:
         """Hand the queue to the producer; False when there is no bus to hand it to."""

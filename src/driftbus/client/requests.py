@@ -13,6 +13,7 @@ of its own, which polls (with its partitions paused) while the caller trains:
 from __future__ import annotations
 
 import atexit
+import os
 import queue
 import threading
 import time
@@ -81,6 +82,7 @@ class RetrainRequests:
         self._bus: Bus | None = None
         self._producer: Producer | None = None
         self._in_hand: Record | None = None
+        self._process = os.getpid()
         _open_requests.add(self)
 
     # -- the caller's side ------------------------------------------------------------------------
@@ -268,4 +270,5 @@ _open_requests: weakref.WeakSet[RetrainRequests] = weakref.WeakSet()
 def _close_all() -> None:
     # A broker's client that is still open when the interpreter tears down can hang it.
     for requests in list(_open_requests):
-        requests.close()
+        if requests._process == os.getpid():  # a forked child's copy is its parent's to close
+            requests.close()
