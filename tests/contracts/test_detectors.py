@@ -226,7 +226,7 @@ def test_no_state_starts_fresh() -> None:
     [
         ("adwim", {}, "adwin"),
         ("adwin", {"dleta": 0.1}, "delta"),
-        ("adwin", {"delta": 2.0}, "adwin: delta: 2.0"),
+        ("adwin", {"delta": 2.0}, "adwin: delta=2.0 cannot be used"),
         ("adwin", {"delta": "small"}, "delta must be a number"),
         ("adwin", {"delta": float("nan")}, "delta must be finite"),
         ("adwin", {"clock": 1.5}, "clock must be a whole number"),
@@ -240,6 +240,7 @@ def test_no_state_starts_fresh() -> None:
         ("kswin", {"window": 3}, "window"),
         ("kswin", {"window_size": 5}, "stat_size"),
         ("kswin", {"seed": "x"}, "seed"),
+        ("kswin", {"alpha": [0.1]}, "alpha must be a number"),
         ("fhddm", {"sliding_window_size": 0}, "sliding_window_size"),
         ("fhddm", {"short_window_size": 200}, "short_window_size"),
         ("ddm", {"warm_start": -1}, "warm_start"),

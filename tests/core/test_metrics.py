@@ -278,7 +278,7 @@ def test_a_time_window_forgets_what_is_older_and_goes_by_the_latest_label() -> N
     performance = Performance("classification", None, (MINUTE,))
     performance.add([0], [1_000_000], [0], [1], None, None)
     assert not performance.complete(MINUTE)
-    performance.add([1, 2], [1_059_000, 1_000], [0, 0], [0, 0], None, None)  # the second label is late
+    performance.add([1, 2], [1_056_000, 1_000], [0, 0], [0, 0], None, None)  # the second label is late
     assert performance.read(MINUTE)["error"] == 1 / 3
     performance.add([3], [1_062_000], [0], [0], None, None)
     assert performance.complete(MINUTE)

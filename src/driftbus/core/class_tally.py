@@ -25,7 +25,7 @@ LOSS_UNIT = 1 << 26
 CLIP = 1e-15
 # Scores per class for ROC AUC, in buckets of equal width in the arcsine of the root: finer near 0 and 1,
 # where fraud-like scores crowd. 256 since deployment (AUC within .0005 on beta-distributed scores), and
-# 64 in windows (within .003), where fifty chunks hold them.
+# 64 in windows (within .003), where many chunks hold them.
 BUCKETS, WINDOW_BUCKETS = 256, 64
 FINE = 4096
 TABLE: Ints = np.array(

@@ -1,7 +1,7 @@
-"""A sliding window as a ring of about fifty chunks.
+"""A sliding window as a ring of about twenty-five chunks.
 
-Of N outcomes: cut so that at every `ceil(N / 50)`-th outcome, counted back from the N-th, the ring holds
-exactly the last N; between, a little less. Of T time: the fifty chunks of T/50 of event time up to the
+Of N outcomes: cut so that at every `ceil(N / 25)`-th outcome, counted back from the N-th, the ring holds
+exactly the last N; between, a little less. Of T time: the twenty-five chunks of T/25 of event time up to the
 latest label, so never more than T.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from driftbus.core.settings import MetricWindow
 
-# A window moves in fifty steps: a fiftieth of it is less than its own sampling error, and fifty chunks
-# of a window of a thousand outcomes take about 20 kB.
-CHUNKS = 50
+# A window moves in twenty-five steps: with a twenty-fifth of it missing its sampling error is 2 % larger, and
+# fifty steps cost twice the time (.1 µs an outcome) and memory (15 kB for a window of a thousand outcomes).
+CHUNKS = 25
 
 
 class Chunk(Protocol):

@@ -156,7 +156,7 @@ class Performance:
     def next_boundary(self) -> int | None:
         """How many further outcomes (>= 1) until some window of outcomes is exact; None without one.
 
-        A window of N is exact at every ceil(N / 50)-th outcome, counted from its N-th both ways.
+        A window of N is exact at every ceil(N / 25)-th outcome, counted from its N-th both ways.
         """
         return min((w.boundary_in(self._n) for w in self._windows if w.counts), default=None)
 

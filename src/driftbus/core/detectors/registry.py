@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -29,28 +29,34 @@ def make(spec: DetectorSpec) -> Detector:
 
     Raises ValueError naming what is unknown or cannot be used, and the nearest right spelling.
     """
-    check_params("detector", spec.name, spec.params, _CONSTRUCTORS)
-    if spec.name in _OWN:
-        try:
-            return _OWN[spec.name](**spec.params)
-        except ValueError as error:
-            raise ValueError(f"{spec.name}: {error}") from error
-    _try_out(spec.name, tuple(sorted(spec.params.items())))
-    return RiverDetector(spec.name, spec.params)
+    # Kinds stand beside the values, because True, 1 and 1.0 are one key.
+    params = tuple((key, type(value).__name__, value) for key, value in sorted(spec.params.items()))
+    try:
+        _check(spec.name, params)
+    except TypeError:  # a list or an object, which no parameter takes
+        check_params("detector", spec.name, spec.params, _CONSTRUCTORS)
+        raise
+    return _build(spec.name, spec.params)
 
 
-# A configuration holds a handful of specifications, each of which is tried out once per process.
+def _build(name: str, params: Mapping[str, Any]) -> Detector:
+    return _OWN[name](**params) if name in _OWN else RiverDetector(name, params)
+
+
+# A configuration holds a handful of specifications, each of which is checked once per process.
 @lru_cache(maxsize=256)
-def _try_out(name: str, params: tuple[tuple[str, Any], ...]) -> None:
-    """Run one of River's detectors a little: most of them check no parameter until they use it."""
-    for key, value in params:
+def _check(name: str, typed: tuple[tuple[str, str, Any], ...]) -> None:
+    """Check a specification and run it a little: most of River's detectors check no parameter until then."""
+    params = {key: value for key, _, value in typed}
+    check_params("detector", name, params, _CONSTRUCTORS)
+    given = ", ".join(f"{key}={value!r}" for key, value in params.items())
+    for key, value in params.items():
         if isinstance(value, int | float) and value < 0:
             raise ValueError(f"{name}: {key} must not be negative, got {value!r}")
     try:
         # Past every default warm-up and window (KSWIN's and FHDDM's 100), with both levels in it.
-        RiverDetector(name, dict(params)).update_block(([0.0] * 9 + [1.0]) * 15 + [1.0, 0.0] * 75)
+        _build(name, params).update_block(([0.0] * 9 + [1.0]) * 15 + [1.0, 0.0] * 75)
     except (ArithmeticError, TypeError, ValueError) as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in params)
         raise ValueError(f"{name}: {given} cannot be used: {error}") from error
 
 
