@@ -194,9 +194,11 @@ def test_a_nearly_full_disk_is_unavailable_before_anything_is_begun(tmp_path: Pa
 def test_a_producer_waits_out_a_lock_and_a_missing_topic(bus: EmbeddedBus, lock: sqlite3.Connection) -> None:
     producer = bus.producer()
     lock.execute("BEGIN IMMEDIATE")
-    assert producer.produce("later", key=b"k", value=b"0")
+    # More than a batch.
+    for number in range(5000):
+        assert producer.produce("later", key=b"k", value=b"%d" % number)
     assert producer.produce("topic", key=b"k", value=b"1")
-    assert producer.flush(0.5) == 2
+    assert producer.flush(0.5) == 5001
     lock.execute("ROLLBACK")
     # The missing topic holds nobody else up.
     partition = bus.partition_for("topic", b"k")
@@ -204,10 +206,10 @@ def test_a_producer_waits_out_a_lock_and_a_missing_topic(bus: EmbeddedBus, lock:
     while not list(bus.read_from("topic", partition, 0)):
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
-    assert producer.flush(0) == 1
+    assert producer.flush(0) == 5000
     bus.create_topics([TopicSpec("later", 1)])
     assert producer.flush(LIMIT_S) == 0
-    assert values(bus.read_from("later", 0, 0)) == [b"0"]
+    assert values(bus.read_from("later", 0, 0)) == [b"%d" % number for number in range(5000)]
     assert producer.lost() == 0
 
 
@@ -296,6 +298,21 @@ def test_a_promise_that_is_not_kept_expires(tmp_path: Path) -> None:
     assert [(r.offset, r.value) for r in bus.read_from("topic", 0, 0, end)] == [(offset + 1, b"behind it")]
     with pytest.raises(Fenced):
         dead.commit()
+    # Who reads along need not do anything for it: housekeeping does.
+    late = bus.transaction("dead")
+    late.begin()
+    late.produce("topic", key=b"k", value=b"never", want_offset=True)
+    late.flush()
+    alive.begin()
+    alive.produce("topic", key=b"k", value=b"behind that")
+    alive.commit()
+    reader = bus.consumer("group", ["topic"])
+    seen: list[Record] = []
+    deadline_s = time.monotonic() + LIMIT_S
+    while len(seen) < 2:
+        assert time.monotonic() < deadline_s
+        seen += reader.poll(10, 1.0)
+    assert [r.value for r in seen] == [b"behind it", b"behind that"]
     bus.close()
 
 

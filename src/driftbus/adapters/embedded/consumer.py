@@ -183,6 +183,7 @@ class EmbeddedConsumer:
         pause_s = _FIRST_PAUSE_S
         while (left_s := deadline_s - time.monotonic()) > 0:
             time.sleep(min(pause_s, left_s))
+            self._polled_at_s = time.monotonic()
             if self._handle.data_version() != version:
                 return True
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -120,7 +120,8 @@ class Housekeeper:
                 return
             self._cleaning = cleaning.clean(self._handle, time.time())
         steps, self._cleaning = self._cleaning, None
-        while time.monotonic() < now_s + _CLEANING_SLICE_S:
+        until_s = time.monotonic() + _CLEANING_SLICE_S
+        while time.monotonic() < until_s:
             if next(steps, None) is None:
                 return
             if self._stop.wait(_STEP_PAUSE_S):
