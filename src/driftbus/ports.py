@@ -98,7 +98,7 @@ class Transaction(Protocol):
         """Queue a record; without `partition` the bus's partitioner chooses by key."""
 
     def flush(self) -> list[int]:
-        """Wait for delivery; offsets of the records with `want_offset` since the last flush, in that order."""
+        """Wait for delivery; offsets of records with `want_offset` since the last flush, in that order."""
 
     def send_offsets(self, consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
         """Add the consumer group's positions to the transaction."""
