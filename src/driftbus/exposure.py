@@ -146,10 +146,14 @@ class WorkerSource:
             )
 
     def _limits(self, w: Worker) -> dict[str, LimitView]:
-        limits = w.settings.limits
-        used = {"max_pending": 0, "max_early_labels": 0, "max_remembered": 0, "max_streams": 0}
+        """What is used of each bound, over the partitions held now: each has an equal share of it."""
+        limits, held = w.settings.limits, len(w.tasks)
+        used = {"max_pending": 0, "max_early_labels": 0, "max_remembered": 0}
+        streams = 0
         for task in w.tasks.values():
             for name, n in task.partition.join.sizes().items():
                 used[name] += n
-            used["max_streams"] += len(task.partition.streams)
-        return {name: LimitView(n, getattr(limits, name)) for name, n in used.items()}
+            streams += len(task.partition.streams)
+        views = {name: LimitView(n, getattr(limits, name) * max(1, held)) for name, n in used.items()}
+        views["max_streams"] = LimitView(streams, limits.max_streams * max(1, held))
+        return views

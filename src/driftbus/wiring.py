@@ -12,15 +12,16 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from driftbus.adapters.http.server import HttpServer
 from driftbus.config import Settings, load
 from driftbus.core.settings import Limits
 from driftbus.errors import BusError, ConfigError, Fenced, MissingTopic, StateError, Unavailable
-from driftbus.exposure import WorkerSource
 from driftbus.ports import Bus
 from driftbus.topics import topic_specs
-from driftbus.worker import Worker, check_topics
+
+if TYPE_CHECKING:
+    from driftbus.worker import Worker
 
 log = logging.getLogger("driftbus.wiring")
 
@@ -66,7 +67,11 @@ class _Service:
         self.config_path = config_path
         self.worker: Worker | None = None
         self.stopping = threading.Event()
-        self.reloading = threading.Event()
+        self.next_settings: Settings | None = None
+        from driftbus.exposure import (
+            WorkerSource,
+        )  # River loads with it: not for commands that only open a bus
+
         self.source = WorkerSource()
 
     def on_stop(self, number: int, frame: FrameType | None) -> None:
@@ -76,11 +81,19 @@ class _Service:
             self.worker.stop()
 
     def on_reload(self, number: int, frame: FrameType | None) -> None:
-        self.reloading.set()
+        """Validate the new configuration; only a good one makes the worker finish, commit and start with it."""
+        try:
+            self.next_settings = load(self.config_path, os.environ)
+        except ConfigError as error:
+            for one in (error, *error.others):
+                log.error("the new configuration is not taken over: %s", one)
+            return
         if self.worker is not None:
             self.worker.stop()
 
     def run(self) -> int:
+        from driftbus.adapters.http.server import HttpServer
+
         server = None
         if self.settings.http.enabled:
             server = HttpServer(self.source, self.settings.http.host, self.settings.http.port)
@@ -114,6 +127,8 @@ class _Service:
         return 0
 
     def _once(self) -> None:
+        from driftbus.worker import Worker, check_topics
+
         bus = open_bus(self.settings)
         try:
             if self.settings.bus == "embedded":
@@ -135,14 +150,8 @@ class _Service:
             bus.close()
 
     def _take_over_configuration(self) -> None:
-        if not self.reloading.is_set():
-            return
-        self.reloading.clear()
-        try:
-            self.settings = load(self.config_path, os.environ)
-        except ConfigError as error:
-            log.error("the new configuration is not taken over: %s", error)
-        else:
+        if self.next_settings is not None:
+            self.settings, self.next_settings = self.next_settings, None
             log.info("took over the new configuration")
 
     def _trouble(self, text: str) -> None:
@@ -175,4 +184,5 @@ def share(limits: Limits, partitions: int) -> Limits:
         max_pending=part(limits.max_pending),
         max_early_labels=part(limits.max_early_labels),
         max_remembered=part(limits.max_remembered),
+        max_streams=part(limits.max_streams),
     )
