@@ -174,10 +174,12 @@ def test_cut_begins_a_new_reference() -> None:
 def test_places_by_rows_and_by_time() -> None:
     history = History()
     assert history.rows_ago(5) == (0, 0)
+    assert history.oldest_ts is None
     assert history.window_since(0).rows == 0
     history.extend(range(0, 2000, 2), range(0, 10_000, 10), [0.0] * 1000)
     seq, ts = history.rows_ago(40)
     assert (seq, ts) == (1920, 9600)
+    assert history.oldest_ts == history.rows_ago(10_000)[1] == 0
     since = history.window_since(9_555)
     assert since.onset_ts == 9_600
     assert since.rows == 40

@@ -188,15 +188,8 @@ class Episodes:
         history: History,
     ) -> Episode:
         self._ordinal += 1
-        episode_id = identity(
-            self._stream,
-            self._version,
-            self._role,
-            category,
-            self._ordinal,
-            moment.outcomes_seen,
-            moment.predictions_seen,
-        )
+        opened = (self._ordinal, moment.outcomes_seen, moment.predictions_seen)
+        episode_id = identity(self._stream, self._version, self._role, category, *opened)
         episode = self._episodes[category] = Episode(
             episode_id=episode_id,
             category=category,
@@ -237,7 +230,8 @@ class Episodes:
                 history, episode.onset.seq if outlook.resolution == "settled" else 0, level_from
             )
             return [self._close(episode, outlook.resolution, moment)]
-        if is_news(episode, history.seen, self._policy) and episode.events <= self._policy.max_updates:
+        news = is_news(episode, history.seen, moment.ts, self._policy)
+        if news and episode.events <= self._policy.max_updates:
             episode.quiet_until = history.seen + outlook.since_onset // 2 + QUIET_ROWS
             return [self._tell(episode, "updated", None, moment)]
         return []

@@ -189,6 +189,12 @@ class History:
                 break
         return place
 
+    @property
+    def oldest_ts(self) -> int | None:
+        """The ts of the oldest row still held; None without rows."""
+        oldest = next((level[0] for level in reversed(self._levels) if level), None)
+        return None if oldest is None else oldest.first_ts
+
     def classes_seen(self, rows: int) -> dict[str, int]:
         """Class counts over the newest bins that hold at least `rows` rows (or all there are)."""
         counts = 0

@@ -89,10 +89,8 @@ def training_window(
 def schedule_due(policy: RetrainPolicy, scheduled: int | None, outcomes: History) -> int | None:
     """When the schedule asks next: `every` after `scheduled` (the last deployment or scheduled request), else
     after the first outcome; None without a schedule or an outcome."""
-    if policy.every_ms is None or not outcomes.rows:
-        return None
-    first = outcomes.rows_ago(outcomes.rows)[1] if scheduled is None else scheduled
-    return first + policy.every_ms
+    first = outcomes.oldest_ts if scheduled is None else scheduled
+    return None if policy.every_ms is None or first is None else first + policy.every_ms
 
 
 def span(duration_ms: int | None) -> str | None:
