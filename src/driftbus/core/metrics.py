@@ -1,7 +1,8 @@
 """Incremental metrics of one model version (of one stream, or one slice of it).
 
 Rows are kept as they come for a few blocks and counted together, which costs a fraction of counting each
-block; whatever is read, corrected or written out counts them first.
+block; whatever is read, corrected or written out counts them first. Cost in blocks of 12: .6 µs an outcome
+with two windows and scores (.4 without scores), 1.2 µs for regression; a read 15 to 40 µs.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Formula: m_t = α·m_{t-1} + (x_t - mean_t) - δ; alarm (up) when m_t - min m > 
 Input: any number; `threshold` and `delta` are in its unit. Parameters as River's: `min_instances`,
 `delta` (δ), `threshold` (λ), `alpha` (α), `mode` up, down or both.
 Guaranteed: the alarms are `river.drift.PageHinkley`'s, bit for bit; O(1) memory.
-Cost: about 0.15 µs a value in blocks (both directions 0.25).
+Cost: 0.15 µs a value in blocks (both directions 0.21).
 
 Paper: Page, Continuous inspection schemes, Biometrika 41, 1954; Sebastião & Fernandes 2017.
 
