@@ -35,6 +35,9 @@ from driftbus.core.detectors.base import Hit, bernoulli_evidence, bounded, is_pl
 _HEAD = struct.Struct("<diQdd dddd iiii Q")
 _BUCKET = struct.Struct("<QQQ")
 _TAIL = struct.Struct("<diQii")
+# With one bucket a size River's window indexes beyond its end and panics, which no `except` for ordinary
+# errors catches; each size allocates all its buckets at once, so their number is memory.
+_MOST_BUCKETS = 1_000
 # Buckets double in size, so even 2^60 values need no more of them; the codec refuses a longer list.
 _MAX_LEVELS = 64
 
@@ -61,6 +64,8 @@ class Adwin:
             # The compiled window holds them as 32-bit integers.
             if not 1 <= value < 2**31:
                 raise ValueError(f"{name}: {value!r} must be a positive whole number")
+        if not 2 <= max_buckets <= _MOST_BUCKETS:
+            raise ValueError(f"max_buckets: {max_buckets!r} must lie between 2 and {_MOST_BUCKETS}")
         self.name = "adwin"
         self._params = (float(delta), clock, max_buckets, min_window_length, grace_period)
         self._window = AdaptiveWindowing(*self._params)
@@ -160,18 +165,17 @@ def _window_bytes(params: tuple[float, int, int, int, int], state: Any) -> bytes
             )
         ]
         slots = max_buckets + 1
-        for size, filled, totals, variances in buckets:
-            if (
-                size != max_buckets
-                or not 0 <= filled <= slots
-                or len(totals) != filled
-                or len(variances) != filled
-            ):
+        width = 0
+        for level, (size, filled, totals, variances) in enumerate(buckets):
+            if size != max_buckets or not len(totals) == len(variances) == filled <= slots:
                 raise ValueError("adwin: a state of other parameters")
+            width += filled << level
             padding = [0.0] * (slots - filled)
             parts.append(_BUCKET.pack(size, filled, slots))
             parts.append(struct.pack(f"<{slots}d", *chain(totals, padding)))
             parts.append(struct.pack(f"<Q{slots}d", slots, *chain(variances, padding)))
+        if width != sums[2]:
+            raise ValueError("adwin: a state whose buckets do not add up to its width")
         parts.append(_TAIL.pack(delta, clock, max_buckets, min_window_length, grace_period))
     except (TypeError, struct.error) as error:
         raise ValueError(f"adwin: a state that cannot be read: {error}") from error
