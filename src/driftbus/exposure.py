@@ -16,8 +16,9 @@ from driftbus.core.views import (
     StreamView,
     WorkerView,
 )
+from driftbus.counters import TRANSACTION_BOUNDS_S
 from driftbus.intake import INPUTS
-from driftbus.worker import TRANSACTION_BOUNDS_S, Worker
+from driftbus.worker import Worker
 
 
 class WorkerSource:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from driftbus.core.partition import Partition, StepInput, StepResult
-from driftbus.core.records import Correction
 from driftbus.core.snapshot import seal, split
+from driftbus.steps import run_lengths
 
 # Ring slots: a recovery folds at most this many steps, some 640,000 records at 5,000 a step: seconds.
 RING = 128
@@ -146,66 +146,3 @@ class Journal:
             "counts": result.counts,
             "decisions": result.digests,
         }
-
-
-class StepRecord(NamedTuple):
-    """A step as `state` holds it."""
-
-    step: int
-    floor: int
-    tick: int | None
-    idle: frozenset[str]
-    clock: int
-    inputs: dict[str, tuple[int, int]]
-    refused: dict[str, list[int]]
-    topic_ids: dict[str, str]
-    first_seq: int
-    next_seq: int
-    rejected: frozenset[int]
-    outcome_pos: list[int]
-    corrections: list[tuple[int, Correction]]
-    counts: dict[str, dict[str, int]]
-    digests: dict[str, str]
-    config: str
-    fold: int
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any], config: str, fold: int) -> StepRecord:
-        return cls(
-            raw["step"],
-            raw["floor"],
-            raw["tick"],
-            frozenset(raw["idle"]),
-            raw["clock"],
-            {topic: (start, end) for topic, (start, end) in raw["inputs"].items()},
-            raw["refused"],
-            raw["topic_ids"],
-            raw["seq"][0],
-            raw["seq"][1],
-            frozenset(raw["rejected"]),
-            list(from_run_lengths(raw["outcome_pos"])),
-            [(pos, Correction(*fields)) for pos, *fields in raw["corrections"]],
-            raw["counts"],
-            raw["decisions"],
-            config,
-            fold,
-        )
-
-
-def run_lengths(numbers: list[int]) -> list[list[int]]:
-    """Numbers as runs of consecutive ones: [start, length]."""
-    runs: list[list[int]] = []
-    following = None
-    for number in numbers:
-        if number == following:
-            runs[-1][1] += 1
-        else:
-            runs.append([number, 1])
-        following = number + 1
-    return runs
-
-
-def from_run_lengths(runs: list[list[int]]) -> Iterator[int]:
-    """What `run_lengths` was given."""
-    for start, length in runs:
-        yield from range(start, start + length)

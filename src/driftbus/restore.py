@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from driftbus.config import Settings
-from driftbus.core.block import Block, Run, clock_rises
+from driftbus.core.block import Run, clock_rises
 from driftbus.core.codec import decode, decode_outcome
 from driftbus.core.monitor import StreamMonitor
 from driftbus.core.partition import Partition
@@ -28,9 +28,10 @@ from driftbus.core.records import Outcome
 from driftbus.core.snapshot import FOLD_VERSION, joined, unseal
 from driftbus.errors import InvalidRecord, StateError
 from driftbus.intake import INPUTS
-from driftbus.journal import RING, Journal, StepRecord
+from driftbus.journal import RING, Journal
 from driftbus.locate import offset_of
 from driftbus.ports import Bus, Record, TopicPartition
+from driftbus.steps import StepRecord, recorded_blocks
 
 log = logging.getLogger("driftbus.restore")
 
@@ -303,38 +304,3 @@ class _Restoring:
                 raise StateError(
                     f"stream {stream!r}: step {step.step} published other decisions than its fold gives now"
                 )
-
-
-def recorded_blocks(step: StepRecord, runs: list[Run], outcomes: list[Outcome]) -> dict[str, Block]:
-    """What a recorded step brought to each stream, from its inputs, its outcomes and its verdicts."""
-    blocks: dict[str, Block] = {}
-
-    def block_of(stream: str) -> Block:
-        block = blocks.get(stream)
-        if block is None:
-            block = blocks[stream] = Block()
-        return block
-
-    pos = 0
-    for run in runs:
-        for event, offset in zip(run.events, run.offsets, strict=True):
-            block = block_of(event.stream)
-            if run.topic == "predictions":
-                if offset not in step.rejected:
-                    block.predictions.append(event)
-                    block.prediction_pos.append(pos)
-                    block.prediction_offsets.append(offset)
-            elif run.topic == "labels":
-                block.last_label_ts = max(block.last_label_ts, event.ts)
-            else:
-                block.model_events.append((pos, event))
-            pos += 1
-    for outcome, at in zip(outcomes, step.outcome_pos, strict=True):
-        block = block_of(outcome.prediction.stream)
-        block.outcomes.append(outcome)
-        block.outcome_pos.append(at)
-    for at, correction in step.corrections:
-        block_of(correction.stream).corrections.append((at, correction))
-    for stream, counts in step.counts.items():
-        block_of(stream).counts = counts
-    return blocks

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from driftbus.config import Settings
-from driftbus.ports import TopicSpec
+from driftbus.errors import StateError
+from driftbus.ports import Bus, TopicSpec
 
 # A stream lives in one partition of each of these, the same in all of them.
 CO_PARTITIONED = ("predictions", "labels", "model-events", "outcomes", "label-corrections", "state")
@@ -63,3 +64,14 @@ _CONFIG: Mapping[str, Mapping[str, str]] = {
 def topic_specs(settings: Settings, partitions: int) -> list[TopicSpec]:
     """All nine topics under the names that `settings` gives them, each with `partitions` partitions."""
     return [TopicSpec(full, partitions, _CONFIG[short]) for short, full in settings.topics.items()]
+
+
+def check_topics(bus: Bus, settings: Settings) -> int:
+    """How many partitions the inputs have. Raises `MissingTopic`; `StateError` where counts differ."""
+    counts = {name: bus.partitions(settings.topics[name]) for name in CO_PARTITIONED}
+    for name in ("drift-events", "retrain-requests", "dead-letters"):
+        bus.partitions(settings.topics[name])
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{settings.topics[name]} {n}" for name, n in counts.items())
+        raise StateError(f"these topics must have the same number of partitions: {shown}")
+    return counts["predictions"]

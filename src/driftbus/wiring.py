@@ -18,7 +18,7 @@ from driftbus.config import Settings, load
 from driftbus.core.settings import Limits
 from driftbus.errors import BusError, ConfigError, Fenced, MissingTopic, StateError, Unavailable
 from driftbus.ports import Bus
-from driftbus.topics import topic_specs
+from driftbus.topics import check_topics, topic_specs
 
 if TYPE_CHECKING:
     from driftbus.worker import Worker
@@ -81,7 +81,7 @@ class _Service:
             self.worker.stop()
 
     def on_reload(self, number: int, frame: FrameType | None) -> None:
-        """Validate the new configuration; only a good one makes the worker finish, commit and start with it."""
+        """Validate the new configuration; only a good one makes the worker finish and start with it."""
         try:
             self.next_settings = load(self.config_path, os.environ)
         except ConfigError as error:
@@ -127,7 +127,7 @@ class _Service:
         return 0
 
     def _once(self) -> None:
-        from driftbus.worker import Worker, check_topics
+        from driftbus.worker import Worker
 
         bus = open_bus(self.settings)
         try:

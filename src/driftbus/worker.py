@@ -19,20 +19,20 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from driftbus.config import Settings
 from driftbus.core.partition import StepInput, StepResult
+from driftbus.counters import Counters
 from driftbus.errors import StateError
 from driftbus.intake import INPUTS, Intake, take_in
 from driftbus.journal import Ranges
 from driftbus.ports import Bus, Consumer, Record, TopicPartition, Transaction
 from driftbus.publish import Publisher
 from driftbus.restore import Task, restore
+from driftbus.topics import check_topics
 
 log = logging.getLogger("driftbus.worker")
 
-COPARTITIONED = (*INPUTS, "outcomes", "label-corrections", "state")
 # How long one round of restoring may take before the consumer is polled again to stay in its group.
 RESTORE_SLICE_S = 0.25
 # An idle partition whose deadlines are near is looked at this often.
@@ -42,21 +42,6 @@ IDLE_TICK_S = 1.0
 MAX_LEAD_MS = 3_600_000
 # Asking the broker for ends costs a request per input: often enough for an alert with `for: 1m`.
 LAG_EVERY_S = 5.0
-# Upper bounds of the transaction histogram's buckets, in seconds.
-TRANSACTION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a worker counts beside its streams' own state; since the process began."""
-
-    records: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INPUTS, 0))
-    dead_letters: dict[tuple[str, str], int] = field(default_factory=dict)
-    misrouted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INPUTS, 0))
-    steps: int = 0
-    rebalances: int = 0
-    transaction_counts: list[int] = field(default_factory=lambda: [0] * (len(TRANSACTION_BOUNDS_S) + 1))
-    transaction_seconds: float = 0.0
 
 
 class Worker:
@@ -298,7 +283,7 @@ class Worker:
         transaction.flush()
         transaction.send_offsets(consumer, offsets)
         transaction.commit()
-        self._time(time.perf_counter() - started)
+        self.counters.transaction(time.perf_counter() - started)
 
     def _idle(self, consumer: Consumer, number: int) -> frozenset[str]:
         return frozenset(
@@ -340,22 +325,3 @@ class Worker:
                     )
                 if where != number:
                     counters.misrouted[run.topic] += 1
-
-    def _time(self, seconds: float) -> None:
-        counters = self.counters
-        index = 0
-        while index < len(TRANSACTION_BOUNDS_S) and seconds > TRANSACTION_BOUNDS_S[index]:
-            index += 1
-        counters.transaction_counts[index] += 1
-        counters.transaction_seconds += seconds
-
-
-def check_topics(bus: Bus, settings: Settings) -> int:
-    """How many partitions the inputs have. Raises `MissingTopic`; `StateError` where counts differ."""
-    counts = {name: bus.partitions(settings.topics[name]) for name in COPARTITIONED}
-    for name in ("drift-events", "retrain-requests", "dead-letters"):
-        bus.partitions(settings.topics[name])
-    if len(set(counts.values())) > 1:
-        shown = ", ".join(f"{settings.topics[name]} {n}" for name, n in counts.items())
-        raise StateError(f"these topics must have the same number of partitions: {shown}")
-    return counts["predictions"]

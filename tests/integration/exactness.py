@@ -24,8 +24,8 @@ from driftbus.core.records import DriftEvent
 from driftbus.core.snapshot import unseal
 from driftbus.errors import InvalidRecord
 from driftbus.intake import INPUTS
-from driftbus.journal import StepRecord
 from driftbus.ports import Bus, Record
+from driftbus.steps import StepRecord
 from driftbus.wiring import share
 
 
