@@ -1,0 +1,54 @@
+# `make` alone lists the commands. Each sets up by itself what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+ARGS ?=
+
+# Two workers, as a small machine has cores; a module that must stay together names its group.
+PYTEST_WORKERS ?= 2
+
+.PHONY: help setup dev demo test check format generate bench nightly locks
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  More for a command through ARGS: make demo ARGS="--seed 7 --serve", make test ARGS="-k join"'
+
+setup: ## .venv with driftbus in it, everything pinned: .venv/bin/driftbus
+	@tools/setup.sh run
+
+dev: ## the same, with what checks and tests need
+	@tools/setup.sh dev
+
+demo: setup ## the whole loop on this machine: drift, retrain, recovery, against the truth
+	@$(BIN)/driftbus demo $(ARGS)
+
+test: dev ## all tests, on a real Kafka, Prometheus and browser, which it installs
+	@tools/real_parts.sh
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not nightly" $(ARGS)
+
+check: dev ## format, lint, types, import contracts, schemas, lengths of files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/file_lengths.py
+	@$(BIN)/python tools/generated.py
+
+format: dev ## put every file into its format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: dev ## speed: the protocol of benchmarks/performance, printed as a table
+	@tools/real_parts.sh
+	@$(BIN)/python -m benchmarks.performance $(ARGS)
+
+nightly: dev ## what takes hours: the demo for twenty seeds, and other long tests
+	@tools/real_parts.sh
+	@$(BIN)/python -m pytest -m nightly $(ARGS)
+
+generate: dev ## write anew what is generated: schemas/, the dashboard, docs' tables
+	@$(BIN)/python tools/generated.py --write
+
+locks: dev ## newest versions of everything into requirements*.lock
+	@tools/locks.sh

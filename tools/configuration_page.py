@@ -1,0 +1,207 @@
+"""docs/configuration.md from the configuration's own model: every key, its default, what it does.
+
+A key without a text here, or a text without a key, is an error: nothing can be left out or invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from driftbus.config import Settings
+from driftbus.config.model import Document, Stream
+from driftbus.config.values import duration_text
+from driftbus.core.settings import StreamSettings
+
+HEAD = """\
+# Configuration
+
+One YAML file, named by `--config FILE` or `DRIFTBUS_CONFIG`. Every key is optional: without a file, driftbus
+works with the defaults below. Unknown keys are refused with the nearest right name, and every mistake is named
+with its line. `driftbus check` says whether a configuration and its broker fit together.
+
+**Environment.** Every key can also come from `DRIFTBUS_` and its path with `__` between the parts, which wins over
+the file: `DRIFTBUS_HTTP__PORT=9000`, `DRIFTBUS_STREAM_DEFAULTS__RETRAIN__COOLDOWN=1h`. Below `kafka` one underscore is
+a dot (`DRIFTBUS_KAFKA__BOOTSTRAP_SERVERS`); what a variable's name cannot spell is given a level above, as YAML:
+`DRIFTBUS_STREAMS='{"fraud-*": {task: regression}}'`.
+
+**Durations** are written with their unit: `500ms`, `90s`, `30m`, `6h`, `7d`, `2w`. Everything about a stream is event
+time (the events' own `ts`); only `worker` is wall-clock time.
+
+**Taking over changes.** SIGHUP makes a worker validate the file and take it over; a file with a mistake changes
+nothing and is named in the log. Changing `retrain`, `labels` or names resets nothing; changing what watches a signal
+starts that signal anew.
+
+## The process
+"""
+
+STREAMS = """
+## Streams
+
+A stream needs no entry: it is watched by `stream_defaults` from its first event on. Entries of `streams` are merged
+over them: globs in the order of the file, the exact name last. Keys of one entry, and of `stream_defaults`:
+
+```yaml
+stream_defaults:
+  retrain: {cooldown: 6h}
+streams:
+  "fraud-*": {positive_label: 1, labels: {team: risk}}
+  fraud-eu: {retrain: {when: ["f1 < 0.70 over 1000"]}}
+```
+"""
+
+# What is not a plain value in the core's settings, or is worked out at start.
+DEFAULTS = {
+    "kafka": "`bootstrap.servers: 127.0.0.1:9092`",
+    "embedded.path": "`./driftbus-data`",
+    "instance": "the group",
+    "worker_id": "host and port",
+    "join.expired_label": "none",
+    "positive_label": '`1`, `true` or `"1"` where there is one',
+    "challenger": "`auto`",
+    "include": "none",
+    "false_alarms": "none",
+    "metrics.windows": "`[1000, 1h]`",
+    "retrain.when": "none",
+    "retrain.every": "`null`",
+}
+# Names that the core writes differently.
+CORE_NAMES = {"retrain.when": "rules", "metrics.custom": "custom_metrics"}
+
+TEXTS = {
+    "bus": "`kafka`, or `embedded`: one machine, one file, the same promises.",
+    "kafka": "Properties of librdkafka as they stand, consumer's and producer's mixed, `security.*`, `sasl.*`, `ssl.*` "
+    "included; text, numbers or booleans. driftbus sets `group.id`, `transactional.id`, `isolation.level`, commits and "
+    "offset reset itself. Secrets are never shown.",
+    "embedded.path": "Folder of the embedded bus; made if missing. Not on a network file system.",
+    "group": "Name of the consumer group; transactional ids begin with it.",
+    "instance": "CloudEvents' `source` of what is published: a URI reference.",
+    "worker_id": "Names this worker in its group and its transactions. Two workers must never share one at the same time: "
+    "the later one fences the earlier.",
+    "topic_prefix": "What the names of all nine topics begin with; may be empty.",
+    "topics": "A topic's whole name, by its short one (`topics: {drift_events: risk.drift}`). Keys: {topics}.",
+    "partitioner": "How producers choose a partition for a key: `murmur2_random` (Java's default) or `consistent_random` "
+    "(librdkafka's own). All producers of the inputs must use it.",
+    "http.enabled": "Whether metrics, health and the page are served.",
+    "http.host": "Address to listen on. There is no password: loopback unless a proxy or network policy protects it.",
+    "http.port": "Port to listen on; 0 takes a free one.",
+    "worker.max_records": "Records of one step (one transaction) at most.",
+    "worker.commit_interval": "How long a step gathers records when few come.",
+    "worker.restart": "A fenced worker begins anew in the same process, instead of ending with exit code 1.",
+    "worker.restart_wait": "How long it waits before.",
+    "worker.stall_timeout": "A loop that has not moved for so long is ended, with exit code 70.",
+    "limits.max_pending": "Predictions that wait for labels; the oldest expire early beyond it.",
+    "limits.max_early_labels": "Labels that wait for their predictions.",
+    "limits.max_remembered": "Ids of completed pairs that are remembered; a pair replayed after it was forgotten is a new pair.",
+    "limits.max_streams": "Streams of a partition; events of further ones are dead-lettered.",
+    "limits.max_slices": "Slices of a stream.",
+    "limits.max_versions": "Model versions of a stream that are watched at once.",
+    "limits.max_classes": "Classes of a classifier that are counted one by one.",
+    "limits.max_categories": "Categories of a categorical feature that are counted one by one.",
+    "limits.max_record_bytes": "Size of an input record, bytes.",
+    "limits.max_exported_streams": "Streams with series of their own on `/metrics`.",
+    "limits.max_challenger_bytes": "Size of one challenger, bytes; its state is part of snapshots.",
+    "include": "Further files, relative to this one (`conf.d/*.yaml`), each over what came before.",
+    "task": "`classification`, `regression`, `none` (custom signals alone), or `auto`: decided from the first 500 outcomes.",
+    "positive_label": "The class that precision, recall, F1 and a single `score` are about.",
+    "labels": "Copied into events and `driftbus_stream_info`: team, severity, ….",
+    "sample": "Share of `prediction_id`s that is kept, by hash: both events of a pair or none.",
+    "join.horizon": "How long a prediction waits for its label.",
+    "join.grace": "How long after the horizon a label of an expired prediction is a correction.",
+    "join.expired_label": "The label of a prediction that had none at the horizon; without it no outcome is made.",
+    "join.dead_letter_unmatched": "Late and orphan labels go to the dead letters; else they are only counted.",
+    "features.watch": "Globs of features that are watched without labels.",
+    "features.ignore": "Globs of features that are not.",
+    "features.categorical": "Globs of features that are categories though they are numbers.",
+    "features.max": "Features watched of a stream, the first that came.",
+    "features.redact": "Globs of features never shown by value: in metrics, logs, events, pages.",
+    "signals.error": "What watches the error: `auto`, `off`, detectors by name, or with parameters: `[{adwin: {delta: 0.001}}]`.",
+    "signals.score": "The same for the score.",
+    "signals.features": "The same for each feature's level or frequencies.",
+    "signals.quality": "The same for missing, unseen and out-of-range values.",
+    "signals.challenger_gap": "The same for how much better the challenger is.",
+    "signals.custom": "Signals that producers send: per name `better` (`higher` or `lower`: which direction is no harm) and `detectors`.",
+    "challenger": "The River model that learns beside production: `auto` (scaled logistic or linear regression), `off`, or "
+    "one by name, with parameters: `{hoeffding_tree: {max_depth: 8}}`.",
+    "false_alarms": "Understood; has no effect in this version.",
+    "retrain.mode": "`auto`; `propose`: requests are published with status `proposed`; `off`.",
+    "retrain.on_drift": "Whether an episode asks for a retrain.",
+    "retrain.kinds": "Kinds of change that ask.",
+    "retrain.categories": "Categories of change that ask.",
+    "retrain.without_labels": "Whether changes without labelled rows ask too.",
+    "retrain.when": "Performance rules of the current version: `f1 < 0.70 over 1000` (outcomes), `accuracy < 0.9 over 2h`. "
+    "Each fires once, and re-arms on recovery or deployment.",
+    "retrain.every": "A schedule, from the last deployment, else the first outcome: `30d`.",
+    "retrain.cooldown": "Time between requests, from the last request or deployment, whichever is later.",
+    "retrain.min_rows": "Rows since the onset before a request goes out.",
+    "retrain.min_rows_per_class": "The same for each class.",
+    "retrain.max_wait": "After so long a request goes out with what rows there are, and says so.",
+    "retrain.timeout": "A request without an answer for so long counts as failed.",
+    "retrain.max_attempts": "How often one request is published in all.",
+    "metrics.windows": "Sliding windows of the metrics: numbers of outcomes, or durations.",
+    "metrics.custom": "Metrics of one's own: dotted paths of classes.",
+}  # fmt: skip
+
+
+def _sections(model: type[BaseModel], path: str = "") -> Iterator[str]:
+    """The dotted path of every key, sections opened; mappings with free keys count as one key."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if path == "" and name in ("streams", "stream_defaults"):
+            continue
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and name != "topics":
+            yield from _sections(inner, f"{path}{name}.")
+        else:
+            yield f"{path}{name}"
+
+
+def _default(key: str, settings: object) -> str:
+    if key in DEFAULTS:
+        return DEFAULTS[key]
+    value: Any = settings
+    for part in CORE_NAMES.get(key, key).split("."):
+        names = {field.name for field in fields(value)}
+        is_duration = part not in names and f"{part}_ms" in names
+        if part not in names and not is_duration:
+            part = {"topics": "topic_names"}[part]
+        value = getattr(value, f"{part}_ms" if is_duration else part)
+        if is_duration:
+            return f"`{duration_text(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if value is None:
+        return "`auto`"
+    if isinstance(value, tuple):
+        return "`[" + ", ".join('"*"' if each == "*" else str(each) for each in value) + "]`"
+    if isinstance(value, int) and value >= 10_000:
+        return f"`{value:_}`"
+    return f"`{value}`" if value != {} else "none"
+
+
+def _table(keys: list[str], settings: object) -> str:
+    rows = ["| key | default | what it does |", "|---|---|---|"]
+    for key in keys:
+        text = TEXTS[key]
+        if key == "topics":
+            names = get_args(Document.model_fields["topics"].annotation) or [
+                Document.model_fields["topics"].annotation
+            ]
+            text = text.replace("{topics}", ", ".join(f"`{name}`" for name in names[0].model_fields))
+        rows.append(f"| `{key}` | {_default(key, settings)} | {text} |")
+    return "\n".join(rows)
+
+
+def page() -> str:
+    """The whole page. KeyError for a key without a text; ValueError for a text without a key."""
+    process, stream = list(_sections(Document)), list(_sections(Stream))
+    if unknown := TEXTS.keys() - {*process, *stream}:
+        raise ValueError(f"texts for keys that do not exist: {sorted(unknown)}")
+    parts = [HEAD, _table(process, Settings()), STREAMS, _table(stream, StreamSettings())]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
