@@ -14,6 +14,23 @@ from tests.integration.broker import Broker
 settings.register_profile("driftbus", deadline=None)
 settings.load_profile("driftbus")
 
+SHARED_BROKER = pytest.StashKey[Broker]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A run over several processes has one broker too: the process that starts the others owns it."""
+    is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    is_wanted = "not kafka" not in config.getoption("markexpr") and not config.getoption("collectonly")
+    if is_parallel and is_wanted and not os.environ.get("KAFKA_BOOTSTRAP"):
+        broker = config.stash[SHARED_BROKER] = Broker().start()
+        os.environ["KAFKA_BOOTSTRAP"] = broker.bootstrap
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    broker = config.stash.get(SHARED_BROKER, None)
+    if broker is not None:
+        broker.stop(remove=True)
+
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap() -> Iterator[str]:
@@ -25,5 +42,7 @@ def kafka_bootstrap() -> Iterator[str]:
     if given:
         yield given
         return
-    with Broker() as broker:
+    # Never restarted, so it may look for transactions that took too long at once (see Broker).
+    quick = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+    with Broker(overrides=quick) as broker:
         yield broker.bootstrap
