@@ -307,11 +307,12 @@ def test_silence_and_failure_are_asked_again_with_backoff_then_given_up() -> Non
     assert stream.asked[2][1].attempt == 3
     stream.model(model("training-failed"))
     assert stream.policy.in_flight is None
-    given_up = stream.row
-    stream.run(given_up + 400)
-    row, fourth = stream.asked[3]
-    assert row >= stream.asked[2][0] + 120
-    assert (fourth.attempt, fourth.episode_id) == (1, "episode")
+    stream.run(stream.row + 400)
+    assert len(stream.asked) == 3  # the episode has said all it can
+    stream.drift(drift("opened", stream.row, episode_id="another"))
+    stream.run(stream.row + 600)
+    fourth = stream.asked[3][1]
+    assert (fourth.attempt, fourth.episode_id) == (1, "another")
     assert fourth.request_id != first.request_id
     assert stream.policy.requests_total == {"drift": 2}
 

@@ -36,6 +36,10 @@ JOIN_PREDICTIONS = 64
 # Categories whose rows are outcomes; the others count predictions.
 LABELLED: frozenset[Category] = frozenset({"concept", "label_prior", "labelling"})
 
+# A fall that makes what was before it another world: twice the evidence a rise needs, the level down by a
+# third, and rows enough on the new level to tell its dispersion. Wandering errors fall so far, less clearly.
+FALL_STRENGTH, FALL_RATIO, FALL_ROWS = 16.0, 0.67, 512
+
 
 class Episodes:
     """The episodes of one version of one stream.
@@ -137,6 +141,7 @@ class Episodes:
         return [self._close(episode, resolution, moment) for episode in self.open]
 
     def _try_to_confirm(self, moment: Moment, history: History) -> list[DriftEvent]:
+        self._forget_before_a_fall(history)
         columns = history.columns(self._reference)
         step = scan(columns)
         if self._policy.confirms(step, columns):
@@ -242,6 +247,15 @@ class Episodes:
         step = scan(columns, -1)
         if step is not None and step.strength >= self._policy.confirm_strength:
             self._reference = int(columns.first_seq[step.start])
+
+    def _forget_before_a_fall(self, history: History) -> None:
+        """A world that was worse for long hides a rise on today's level: judge from where it got better."""
+        columns = history.columns(self._reference)
+        fall = scan(columns, -1)
+        if fall is None or fall.strength < FALL_STRENGTH or fall.after > FALL_RATIO * fall.before:
+            return
+        if float(columns.n[fall.start :].sum()) >= FALL_ROWS:
+            self._reference = int(columns.first_seq[fall.start])
 
     def _start_reference(self, history: History, onset_seq: int, level_seq: int) -> None:
         """Rows before the onset are of another world; the new level is judged from `level_seq` on."""

@@ -295,9 +295,7 @@ class Policy:
         if flying is None or flying.state != "backoff":
             return
         if flying.attempt >= self._policy.max_attempts or self._policy.mode == "propose":
-            owed = self._state.owed.get(flying.question.episode_id or "")
-            if owed is not None:
-                owed.asked = False  # it may ask again, after the cooldown
+            # Nobody answers: another episode, a rule or a person may ask; this one has said all it can.
             self._state.end()
 
     # -- state ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from driftbus.core.challenger import restorable
 from driftbus.core.episodes import Alarm, Episodes, Rows
 from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
@@ -118,7 +119,7 @@ class VersionMonitor:
                 squared = [e * e for e in errors]
                 rule = regression_rule(plan, "squared_error")
                 self._observe("squared_error", rule, squared, pos, "concept", alarms)
-            if rows.challenger_predictions is not None:
+            if rows.challenger_predictions is not None and restorable(self.setup.settings.challenger):
                 gaps = gaps_of(self.setup.task, rows)
                 self._watch("challenger_gap", challenger_gap_rule, gaps, pos, "concept", alarms)
         signals = [o.prediction.signals for o in outcomes]
