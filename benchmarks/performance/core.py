@@ -9,6 +9,7 @@ from benchmarks.performance.jobs import settings_of
 from benchmarks.performance.memory_bus import MemoryBus, as_records
 from benchmarks.performance.stages import Stages
 from benchmarks.performance.workload import PARTITIONS, Workload
+
 from driftbus.wiring import share
 from driftbus.worker import Worker
 

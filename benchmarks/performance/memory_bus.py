@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.performance.workload import Event
+
 from driftbus.adapters.partitioner import partition_of
 from driftbus.ports import Headers, PartitionsChanged, Record, TopicPartition, TopicSpec
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from driftbus.core.block import Run
-from driftbus.core.codec import decode
+from driftbus.core.codec import BUILDERS, object_of
 from driftbus.errors import InvalidRecord
 from driftbus.ports import Headers, Record
 
@@ -65,24 +65,27 @@ class Intake:
 def take_in(records: Mapping[str, Iterable[Record]], admits: Callable[[str], bool], max_bytes: int) -> Intake:
     """Decode the records of one partition, per input topic (short name) in offset order."""
     found = Intake()
+    admitted: set[str] = set()
     for topic in INPUTS:
+        build = BUILDERS[topic]
         run = Run(topic, [], [], [])
         add_event, add_offset, add_time = run.events.append, run.offsets.append, run.times.append
         record: Record | None = None
         for record in records.get(topic, ()):
+            _, _, offset, key, value, headers, time_ms = record
             try:
-                event = decode(
-                    topic, record.key, record.value, record.headers, record.timestamp_ms, max_bytes
-                )
-                if not admits(event.stream):
-                    found.refused.setdefault(topic, []).append(record.offset)
-                    raise InvalidRecord("stream_limit", "more streams than limits.max_streams")
+                event = build(object_of(value, headers, max_bytes), key, time_ms, value)
+                if event.stream not in admitted:
+                    if not admits(event.stream):
+                        found.refused.setdefault(topic, []).append(offset)
+                        raise InvalidRecord("stream_limit", "more streams than limits.max_streams")
+                    admitted.add(event.stream)
             except InvalidRecord as poison:
                 found.dead.append(DeadLetter(record, topic, poison.reason, str(poison)))
                 continue
             add_event(event)
-            add_offset(record.offset)
-            add_time(record.timestamp_ms)
+            add_offset(offset)
+            add_time(time_ms)
         if record is not None:
             found.ends[topic] = record.offset + 1
         if run.events:

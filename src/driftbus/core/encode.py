@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -19,25 +17,13 @@ from driftbus.core.records import (
     RetrainRequest,
     SignalEvidence,
 )
+from driftbus.core.timestamps import rfc3339
 
 CLOUDEVENT_HEADERS = (("content-type", b"application/cloudevents+json"),)
 DRIFT_TYPE = "io.driftbus.drift.v1"
 REQUEST_TYPE = "io.driftbus.retrain-request.v1"
 DRIFT_SCHEMA = "urn:driftbus:schema:drift-event:v1"
 REQUEST_SCHEMA = "urn:driftbus:schema:retrain-request:v1"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@lru_cache(maxsize=4096)
-def _minute(minutes: int) -> str:
-    return (_EPOCH + timedelta(minutes=minutes)).isoformat()[:17]
-
-
-def rfc3339(ts_ms: int) -> str:
-    """Epoch milliseconds → `2026-01-01T00:00:00.000Z`: fixed width, so that texts sort like times."""
-    minutes, ms = divmod(ts_ms, 60_000)
-    return f"{_minute(minutes)}{ms // 1000:02d}.{ms % 1000:03d}Z"
 
 
 def prediction_fragment(

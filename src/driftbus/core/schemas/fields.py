@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from driftbus.core.codec import MAX_NAME_CHARS, MAX_TS_MS
+from driftbus.core.timestamps import MAX_TS_MS
+from driftbus.core.validity import MAX_NAME_CHARS
 
 _T = TypeVar("_T")
 
