@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.integration.broker import Broker
+from tests.integration.broker import NEVER_RESTARTED, Broker
 
 # Timing never decides a test: on a loaded machine any single example may take long.
 settings.register_profile("driftbus", deadline=None)
@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     is_wanted = "not kafka" not in config.getoption("markexpr") and not config.getoption("collectonly")
     if is_parallel and is_wanted and not os.environ.get("KAFKA_BOOTSTRAP"):
-        broker = config.stash[SHARED_BROKER] = Broker().start()
+        broker = config.stash[SHARED_BROKER] = Broker(overrides=NEVER_RESTARTED).start()
         os.environ["KAFKA_BOOTSTRAP"] = broker.bootstrap
 
 
@@ -42,7 +42,5 @@ def kafka_bootstrap() -> Iterator[str]:
     if given:
         yield given
         return
-    # Never restarted, so it may look for transactions that took too long at once (see Broker).
-    quick = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
-    with Broker(overrides=quick) as broker:
+    with Broker(overrides=NEVER_RESTARTED) as broker:
         yield broker.bootstrap

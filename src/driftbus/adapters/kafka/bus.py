@@ -60,6 +60,7 @@ class KafkaBus:
         self._properties = KafkaProperties(config, partitioner=partitioner)
         self._partitioner: Partitioner = partitioner
         self._timeout_s = timeout_s
+        self._properties.check()
         self._admin = self._properties.build(AdminClient, self._properties.admin())
         self._readers = Readers(self._properties, timeout_s, self.partitions)
         self._counts: dict[str, int] = {}

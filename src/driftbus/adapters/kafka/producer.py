@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +22,7 @@ class KafkaProducer:
         self._closed = closed
         self._lock = threading.Lock()
         self._lost = 0
-        self._open = True
-        self._client = properties.build(Producer, properties.emitter())
+        self._client: Producer | None = properties.build(Producer, properties.emitter())
 
     def produce(
         self,
@@ -36,10 +34,12 @@ class KafkaProducer:
         timestamp_ms: int | None = None,
     ) -> bool:
         """False too for what can never be sent (too large), and after `close`."""
-        if not self._open:
+        client = self._client
+        if client is None:
             return False
         try:
-            self._client.produce(
+            # By place; see the transaction's `produce`.
+            client.produce(
                 topic,
                 value,
                 key,
@@ -57,29 +57,31 @@ class KafkaProducer:
         else:
             taken = True
         # Serves delivery reports that are there; does not wait.
-        self._client.poll(0)
+        client.poll(0)
         return taken
 
     def flush(self, timeout_s: float) -> int:
-        return self._client.flush(timeout_s)
+        client = self._client
+        return 0 if client is None else client.flush(timeout_s)
 
     def lost(self) -> int:
-        if self._open:
-            self._client.poll(0)
+        client = self._client
+        if client is not None:
+            client.poll(0)
         with self._lock:
             return self._lost
 
     def close(self, timeout_s: float) -> None:
         """What is not delivered within the time is lost, and counted."""
-        if not self._open:
+        client, self._client = self._client, None
+        if client is None:
             return
-        self._open = False
-        if self._client.flush(timeout_s):
-            # Fails what is left, so that it is counted, and closing does not wait for it.
-            self._client.purge()
-            self._client.flush(0)
-        with contextlib.suppress(KafkaException):
-            self._client.close()
+        if client.flush(timeout_s):
+            # Fails what is left, and serves the reports that count it.
+            client.purge()
+            client.flush(0)
+        # The last reference: destroyed at once, where Producer.close() would flush without a limit.
+        del client
         self._closed(self)
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
-from driftbus.adapters.kafka.property_names import COMMON, CONSUMER_ONLY, PRODUCER_ONLY
+from driftbus.adapters.kafka.property_names import ALIASES, COMMON, CONSUMER_ONLY, PRODUCER_ONLY
 from driftbus.errors import ConfigError
 
 Value = Any  # text, number, boolean; callables (oauth_cb) where a program configures the client
@@ -25,6 +25,8 @@ Client = TypeVar("Client")
 LOGGER = logging.getLogger("driftbus.kafka")
 
 _SECRET = re.compile(r"password|secret|\.pem$|passphrase|oauthbearer\.config|token")
+
+_ADDRESSES = ("bootstrap.servers", "metadata.broker.list")
 
 # What both kinds of client start from; the user's section may say otherwise.
 _COMMON: dict[str, Value] = {
@@ -142,10 +144,9 @@ class KafkaProperties:
 
     def transaction(self, transactional_id: str) -> dict[str, Value]:
         """For a transactional producer."""
-        # librdkafka derives both from the transaction's timeout and refuses longer ones.
-        user = self._without(
-            CONSUMER_ONLY | {"socket.timeout.ms", "message.timeout.ms", "delivery.timeout.ms"}
-        )
+        # librdkafka derives these times from the transaction's timeout and refuses longer ones.
+        derived = {"socket.timeout.ms", "message.timeout.ms", "delivery.timeout.ms"}
+        user = self._without(CONSUMER_ONLY | derived | _ONLY_FAILURES.keys())
         always = self._producer_always() | {"transactional.id": transactional_id}
         return _merge(_COMMON, _PRODUCER, _TRANSACTION, user, always)
 
@@ -161,6 +162,18 @@ class KafkaProperties:
     def _without(self, names: frozenset[str] | set[str]) -> dict[str, Value]:
         return {key: value for key, value in self._section.items() if key not in names}
 
+    def check(self) -> None:
+        """Raises `ConfigError` for what librdkafka would refuse once one of the clients is opened."""
+        kinds: list[tuple[Callable[[dict[str, Value]], object], dict[str, Value]]] = [
+            (Consumer, self.group_consumer("check", reset="error")),
+            (Producer, self.emitter()),
+            (Producer, self.transaction("check")),
+        ]
+        for kind, settings in kinds:
+            # Without an address to connect to, and let go of at once.
+            offline = {key: value for key, value in settings.items() if key not in _ADDRESSES}
+            self.build(kind, offline)
+
     def build(self, kind: Callable[[dict[str, Value]], Client], properties: dict[str, Value]) -> Client:
         """`kind(properties)`; what librdkafka refuses becomes a `ConfigError`."""
         try:
@@ -170,12 +183,10 @@ class KafkaProperties:
 
     def _refused(self, error: KafkaError) -> ConfigError:
         reason = error.str()
-        quoted = [name for name in re.findall(r'"([^"]+)"|`([^`]+)`', reason) for name in name if name]
-        named = [name for name in quoted if name in self._section]
-        # Messages about two properties don't always quote them.
-        named = named or [
-            name for name in self._section if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", reason)
-        ]
+        # Quoted in most messages; some name two properties, or the one that ours is an alias of.
+        mentioned = re.findall(r"[a-z_]+(?:\.[a-z_]+)*", reason)
+        given = [key for key in self._section if key in mentioned or ALIASES.get(key) in mentioned]
+        named = sorted(given, key=lambda key: mentioned.index(key if key in mentioned else ALIASES[key]))
         if not named:
             return ConfigError("kafka", "…", f"what librdkafka takes ({reason})")
         key = named[0]

@@ -44,3 +44,16 @@ PRODUCER_ONLY = frozenset(_PRODUCER.split())
 
 # Those of both kinds that people set by hand: not complete, only for "did you mean".
 COMMON = frozenset(_COMMON.split())
+
+# librdkafka complains about the name on the right when it was given the one on the left.
+ALIASES = {
+    "acks": "request.required.acks",
+    "bootstrap.servers": "metadata.broker.list",
+    "compression.type": "compression.codec",
+    "delivery.timeout.ms": "message.timeout.ms",
+    "linger.ms": "queue.buffering.max.ms",
+    "max.in.flight": "max.in.flight.requests.per.connection",
+    "max.partition.fetch.bytes": "fetch.message.max.bytes",
+    "retries": "message.send.max.retries",
+    "sasl.mechanism": "sasl.mechanisms",
+}

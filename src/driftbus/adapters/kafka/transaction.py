@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
@@ -33,6 +32,11 @@ _POLL_S = 0.05
 
 # How much longer than the transaction's own timeout a call may take before its outcome no longer matters.
 _GRACE_S = 5.0
+
+# The broker answers, and asks for patience: it loads its transactions after a start, or still ends the one
+# of our predecessor.
+_BUSY = frozenset({KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.CONCURRENT_TRANSACTIONS})
+_BUSY_LIMIT_S = 30.0
 
 # Enough to abort on a live broker; a dead one aborts by its own timeout.
 _CLOSE_TIMEOUT_S = 5.0
@@ -71,12 +75,23 @@ class KafkaTransaction:
         self._client = properties.build(Producer, settings)
         self._state = _State.IDLE
         try:
-            self._client.init_transactions(timeout_s)
+            self._open(timeout_s)
         except KafkaException as error:
             self._destroy()
             raise translate(
                 error.args[0], f"opening transactions of {transactional_id!r}", self._bootstrap
             ) from error
+
+    def _open(self, timeout_s: float) -> None:
+        deadline_s = time.monotonic() + max(_BUSY_LIMIT_S, timeout_s)
+        while True:
+            try:
+                self._client.init_transactions(timeout_s)
+            except KafkaException as error:
+                if error.args[0].code() not in _BUSY or time.monotonic() > deadline_s:
+                    raise
+            else:
+                return
 
     def begin(self) -> None:
         if self._state is not _State.IDLE:
@@ -133,7 +148,10 @@ class KafkaTransaction:
     def flush(self) -> list[int]:
         if self._state is not _State.OPEN:
             raise self._unusable("flush")
-        left = self._client.flush(self._limit_s)
+        try:
+            left = self._client.flush(self._limit_s)
+        except KafkaException as error:
+            raise self._broken("flush", error.args[0]) from error
         if self._undelivered is not None:
             raise self._broken("flush", self._undelivered)
         if left:
@@ -192,18 +210,16 @@ class KafkaTransaction:
 
     def _destroy(self) -> None:
         self._state = _State.CLOSED
-        # What is still queued belongs to no transaction any more, and would be waited for.
         self._client.purge()
-        # Aborts once more, which a broken producer may not, and destroys the client all the same.
-        with contextlib.suppress(KafkaException), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            self._client.close()
+        # Not by Producer.close(): that aborts and flushes without a limit (seen: it hung after the broker was
+        # killed in a transaction). Letting go of the last reference destroys the client at once.
+        del self._client
 
     def _produce_when_room(self, record: tuple[Any, ...]) -> None:
         deadline_s = time.monotonic() + self._limit_s
         while time.monotonic() < deadline_s:
-            self._client.poll(_POLL_S)
             try:
+                self._client.poll(_POLL_S)
                 self._client.produce(*record)
             except BufferError:
                 continue
