@@ -6,7 +6,7 @@ What is printed depends on no later record, and not on how many lines are read a
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -50,6 +50,12 @@ class Summary:
     first_bad: list[Unusable] = field(default_factory=list)
     dead_letters: dict[str, int] = field(default_factory=dict)
 
+    def refuse(self, line: Unusable) -> None:
+        """Count a line that is no record; the first of them are kept."""
+        self.bad_lines += 1
+        if len(self.first_bad) < KEPT_BAD:
+            self.first_bad.append(line)
+
 
 def replay(
     files: Sequence[Path],
@@ -64,28 +70,19 @@ def replay(
     `progress(bytes done, bytes in all)` is called now and then. Raises `DriftbusError` for a file that
     cannot be read.
     """
-    summary = Summary()
-    partition = Partition(0, settings.stream, settings.limits)
-    seen: set[str] = set()
+    folding = _Replay(settings, out)
     gathered: list[Line] = []
     for item in _read(files, csv, progress):
         if isinstance(item, Unusable):
-            summary.bad_lines += 1
-            if len(summary.first_bad) < KEPT_BAD:
-                summary.first_bad.append(item)
+            folding.summary.refuse(item)
             continue
         gathered.append(item)
         if len(gathered) >= STEP_LINES:
-            _step(partition, gathered, seen, settings, out, summary)
+            folding.fold(gathered)
             gathered.clear()
     if gathered:
-        _step(partition, gathered, seen, settings, out, summary)
-    for name, monitor in partition.streams.items():
-        counts = summary.streams.setdefault(name, StreamCounts())
-        counts.predictions, counts.outcomes = monitor.ledger.predictions, monitor.ledger.outcomes
-        counts.episodes = sum(monitor.ledger.opened.values())
-        counts.requests = sum(monitor.policy.requests_total.values())
-    return summary
+        folding.fold(gathered)
+    return folding.finish()
 
 
 def _read(
@@ -103,27 +100,65 @@ def _read(
         before += size
 
 
-def _step(
-    partition: Partition,
-    lines: Sequence[Line],
-    seen: set[str],
-    settings: Settings,
-    out: BinaryIO,
-    summary: Summary,
-) -> None:
-    """Fold some lines. A topic nothing has been read of yet is idle, as at its end for a worker."""
-    for some in _until_first_of_topic(lines, seen):
-        runs = _runs(partition, some, summary)
-        idle = frozenset({"predictions", "labels"} - seen)
-        result = partition.step(StepInput(runs, idle))
-        before = partition.corrections - len(result.corrections)
-        for pos, decision in result.decisions:
-            corrections = before + bisect_right(result.correction_rows, pos, key=lambda row: row[0])
-            out.write(_printed(decision, corrections, settings))
+class _Replay:
+    """One partition that holds every stream, and what has been read of each topic so far."""
+
+    def __init__(self, settings: Settings, out: BinaryIO) -> None:
+        self.settings = settings
+        self.out = out
+        self.summary = Summary()
+        self.partition = Partition(0, settings.stream, settings.limits)
+        self.read: dict[str, int] = {}  # topic → records so far: the offset of the next one
+
+    def fold(self, lines: Sequence[Line]) -> None:
+        """Fold some lines. A topic nothing has been read of yet is idle, as at its end for a worker."""
+        for some in _until_first_of_topic(lines, set(self.read)):
+            runs = self._runs(some)
+            result = self.partition.step(
+                StepInput(runs, frozenset({"predictions", "labels"} - set(self.read)))
+            )
+            before = self.partition.corrections - len(result.corrections)
+            for pos, decision in result.decisions:
+                corrections = before + bisect_right(result.correction_rows, pos, key=lambda row: row[0])
+                self.out.write(_printed(decision, corrections, self.settings))
+
+    def _runs(self, lines: Sequence[Line]) -> list[Run]:
+        runs: list[Run] = []
+        run: Run | None = None
+        for line in lines:
+            offset = self.read.get(line.topic, 0)
+            self.read[line.topic] = offset + 1
+            try:
+                event = BUILDERS[line.topic](unwrapped(line.value, ()), line.key, line.ts, line.text)
+                if not self.partition.admits(event.stream):
+                    raise InvalidRecord("stream_limit", "more streams than limits.max_streams")
+            except InvalidRecord as poison:
+                letters = self.summary.dead_letters
+                letters[poison.reason] = letters.get(poison.reason, 0) + 1
+                continue
+            if run is None or run.topic != line.topic:
+                run = Run(line.topic, [], [], [])
+                runs.append(run)
+            run.events.append(event)
+            run.offsets.append(offset)
+            run.times.append(line.ts)
+        return runs
+
+    def finish(self) -> Summary:
+        """The summary, with what each stream came to."""
+        for name, monitor in self.partition.streams.items():
+            self.summary.streams[name] = StreamCounts(
+                monitor.ledger.predictions,
+                monitor.ledger.outcomes,
+                sum(monitor.ledger.opened.values()),
+                sum(monitor.policy.requests_total.values()),
+            )
+        return self.summary
 
 
-def _until_first_of_topic(lines: Sequence[Line], seen: set[str]) -> Iterator[Sequence[Line]]:
+def _until_first_of_topic(lines: Sequence[Line], seen: Set[str]) -> Iterator[Sequence[Line]]:
     """The lines in parts, a new one before the first record of each topic, which then is no longer idle."""
+    seen = set(seen)
     start = 0
     for index, line in enumerate(lines):
         if line.topic not in seen:
@@ -134,28 +169,8 @@ def _until_first_of_topic(lines: Sequence[Line], seen: set[str]) -> Iterator[Seq
     yield lines[start:]
 
 
-def _runs(partition: Partition, lines: Sequence[Line], summary: Summary) -> list[Run]:
-    runs: list[Run] = []
-    run: Run | None = None
-    for line in lines:
-        try:
-            event = BUILDERS[line.topic](unwrapped(line.value, ()), line.key, line.ts, line.text)
-            if not partition.admits(event.stream):
-                raise InvalidRecord("stream_limit", "more streams than limits.max_streams")
-        except InvalidRecord as poison:
-            summary.dead_letters[poison.reason] = summary.dead_letters.get(poison.reason, 0) + 1
-            continue
-        if run is None or run.topic != line.topic:
-            run = Run(line.topic, [], [], [])
-            runs.append(run)
-        run.events.append(event)
-        run.offsets.append(0)
-        run.times.append(line.ts)
-    return runs
-
-
 def _printed(decision: Decision, corrections: int, settings: Settings) -> bytes:
-    """One line of output. Offsets are those of a log that holds the outcomes alone: their `seq`."""
+    """One line of output. Offsets: of an outcome its `seq`, of a prediction its number in the files."""
     topics = settings.topics
     if isinstance(decision, DriftEvent):
         onset = decision.onset
