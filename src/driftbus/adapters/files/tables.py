@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from driftbus.errors import ConfigError, DriftbusError
 
 # Rows without a time of their own are a minute apart: durations of hours then span hundreds of rows.
 ROW_SPACING_MS = 60_000
+# A table's stream is named as the file, without these; any other dot belongs to the name.
+_SUFFIXES = re.compile(r"(\.csv|\.parquet)?(\.gz)?$", re.IGNORECASE)
 FIRST_ROW_MS = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 
@@ -32,7 +35,7 @@ class CsvColumns:
 
 def read_table(path: Path, columns: CsvColumns, advance: Callable[[int], None]) -> Iterator[Line | Unusable]:
     """Each row as a prediction and, at once, its label. Raises `ConfigError` for a column it lacks."""
-    stream = columns.stream or path.name.split(".")[0]
+    stream = columns.stream or _SUFFIXES.sub("", path.name) or path.name
     key = stream.encode()
     previous = FIRST_ROW_MS - ROW_SPACING_MS
     special = {columns.label, columns.prediction, columns.score, columns.timestamp}
