@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,9 @@ SHARED_BROKER = pytest.StashKey[Broker]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """A run over several processes has one broker too: the process that starts the others owns it."""
+    # A shell that starts something in the background has it ignore Ctrl-C, and so would all that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     is_wanted = "not kafka" not in config.getoption("markexpr") and not config.getoption("collectonly")
     if is_parallel and is_wanted and not os.environ.get("KAFKA_BOOTSTRAP"):

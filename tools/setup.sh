@@ -33,17 +33,17 @@ state() { # of what is installed at a level: the locks', the project's own decla
     esac
     level=$1
     shift
-    echo "$level $PWD $(cat pyproject.toml tools/setup.sh "$@" | cksum)"
+    echo "$level $(cat pyproject.toml tools/setup.sh "$@" | cksum)"
 }
-if [ -x .venv/bin/driftbus ] && .venv/bin/python -c '' 2>/dev/null && [ -f "$stamp" ]; then
+if [ -f "$stamp" ] && new_enough .venv/bin/python && grep -qF "$PWD/.venv" .venv/bin/activate; then
     # What tests need includes what running needs.
     if [ "$(cat "$stamp")" = "$(state dev)" ] || [ "$(cat "$stamp")" = "$(state "$want")" ]; then
         exit 0
     fi
 fi
 
-# A folder that was moved, half made, or made by a Python that is gone, is made anew.
-if [ -e .venv ] && ! { [ -f "$stamp" ] && grep -q " $PWD " "$stamp" && .venv/bin/python -c '' 2>/dev/null; }; then
+# A folder that was moved, or whose Python is gone or too old, is made anew.
+if [ -e .venv ] && ! { new_enough .venv/bin/python && grep -qF "$PWD/.venv" .venv/bin/activate; }; then
     say "making .venv anew"
     rm -rf .venv
 fi
@@ -52,7 +52,6 @@ if [ ! -e .venv ]; then
     say "making .venv with $("$python" --version)"
     # Debian's Python without python3-venv cannot put pip into it; the pip outside then installs into it.
     "$python" -m venv .venv >/dev/null 2>&1 || { rm -rf .venv && "$python" -m venv --without-pip .venv; }
-    echo "begun in $PWD " >"$stamp"
 fi
 if [ -x .venv/bin/pip ]; then
     pip() { .venv/bin/python -m pip "$@"; }
