@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from driftbus.core import challenger as challengers
 from driftbus.core.block import Block, Rises
+from driftbus.core.course import Course, challenger_errors
 from driftbus.core.episodes import Alarm, Episode, Moment
 from driftbus.core.history import History
 from driftbus.core.labelled import labelled
@@ -93,6 +94,7 @@ class StreamMonitor:
         self.versions: dict[VersionKey, VersionMonitor] = {}
         self.current: VersionKey | None = None
         self.rows = History(limits.max_classes)
+        self.course = Course()
         self.policy = Policy(stream, settings.retrain, settings.labels, settings.sample)
         self.challenger = self._new_challenger()
 
@@ -161,6 +163,7 @@ class StreamMonitor:
         for version in self.versions.values():
             version.change_task(self.setup)
         self.challenger = self._new_challenger()
+        self.course = Course()
 
     def _fold_rows(
         self,
@@ -237,6 +240,7 @@ class StreamMonitor:
         errors.extend(found)
         guesses = self._challenge(outcomes)
         keys = [(o.prediction.model_version, o.prediction.role) for o in outcomes]
+        self._draw(outcomes, found, None if guesses is None else guesses[0], keys)
         for key in dict.fromkeys(keys):
             version = self.versions.get(key)
             if version is None:
@@ -265,6 +269,21 @@ class StreamMonitor:
         features = [o.prediction.features for o in outcomes]
         labels = [o.label if o.prediction.role == "production" else None for o in outcomes]
         return self.challenger.predict_then_learn(features, labels)
+
+    def _draw(
+        self,
+        outcomes: Sequence[Outcome],
+        errors: Sequence[float | None],
+        guesses: Sequence[Any] | None,
+        keys: Sequence[VersionKey],
+    ) -> None:
+        """Put production's rows on the chart, with the challenger's error on the same."""
+        theirs = challenger_errors(self.setup.task, outcomes, errors, guesses)
+        if errors.count(None) or any(role != "production" for _, role in set(keys)):
+            kept = [i for i, (_, role) in enumerate(keys) if role == "production" and errors[i] is not None]
+            outcomes, errors = [outcomes[i] for i in kept], [errors[i] for i in kept]
+            theirs = None if theirs is None else [theirs[i] for i in kept]
+        self.course.extend([o.prediction.ts for o in outcomes], errors, theirs)  # type: ignore[arg-type]
 
     # -- decisions -----------------------------------------------------------------------------------
 
@@ -413,6 +432,7 @@ class StreamMonitor:
             "decision": self.decision.dump(),
             "current": self.current,
             "rows": self.rows.dump(),
+            "course": self.course.dump(),
             "policy": self.policy.dump(),
             "challenger": None if self.challenger is None else self.challenger.dump(),
             "versions": [version.dump() for version in self.versions.values()],
@@ -445,6 +465,7 @@ class StreamMonitor:
         self.setup = replace(self.setup, task=self.decision.task)
         self.current = None if state["current"] is None else tuple(state["current"])
         self.rows = History.load(state["rows"])
+        self.course = Course.load(state["course"])
         self.policy = Policy.load(state["policy"], stream, settings.retrain, settings.labels, settings.sample)
         self.challenger = self._new_challenger()
         return self

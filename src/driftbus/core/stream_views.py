@@ -13,9 +13,6 @@ from driftbus.core.views import (
     VersionView,
 )
 
-# Points of a chart: twice the pixels of a phone would not be seen.
-CHART_POINTS = 300
-
 
 def stream_view(monitor: StreamMonitor, partition: int) -> StreamView:
     """The numbers of one stream."""
@@ -101,18 +98,5 @@ def _version(version: VersionMonitor) -> VersionView:
 
 
 def _chart(monitor: StreamMonitor) -> tuple[ChartPoint, ...]:
-    """The production error over time: the bins of the chart's own history, thinned to what can be seen."""
-    columns = monitor.rows.columns()
-    points = []
-    width = max(1, -(-len(columns.n) // CHART_POINTS))
-    for start in range(0, len(columns.n), width):
-        cut = slice(start, start + width)
-        n = float(columns.n[cut].sum())
-        points.append(
-            ChartPoint(
-                int(columns.first_ts[start]),
-                float(columns.total[cut].sum()) / n if n else None,
-                int(n),
-            )
-        )
-    return tuple(points)
+    """Production's error over time and the challenger's, in bins that are finest at the newest end."""
+    return tuple([ChartPoint(ts, error, n, theirs) for ts, n, error, theirs in monitor.course.points()])
