@@ -33,6 +33,9 @@ from driftbus.core.settings import Limits, StreamSettings
 
 FOREVER = 1 << 62
 
+# A row's own constructor is a Python function; this one saves 0.2 µs a record.
+_new = tuple.__new__
+
 
 class Remembered(NamedTuple):
     """What a matched id is remembered by: enough for its correction to put the metrics right."""
@@ -58,11 +61,24 @@ class Early(NamedTuple):
 class StreamJoin:
     """One stream's ids. `block` collects what the running step brings to the stream."""
 
-    __slots__ = ("block", "early", "expired", "name", "pending", "policy", "remembered", "sample")
+    __slots__ = (
+        "block",
+        "early",
+        "expired",
+        "horizon_ms",
+        "kept_ms",
+        "name",
+        "pending",
+        "policy",
+        "remembered",
+        "sample",
+    )
 
     def __init__(self, name: str, settings: StreamSettings) -> None:
         self.name = name
         self.policy = settings.join
+        self.horizon_ms = self.policy.horizon_ms
+        self.kept_ms = self.policy.horizon_ms + self.policy.grace_ms
         self.sample = settings.sample if settings.sample < 1.0 else None
         self.pending: dict[str, int] = {}
         self.remembered: dict[str, Remembered] = {}
@@ -90,6 +106,8 @@ class Join:
         self._highest = {"predictions": 0, "labels": 0}
         self._early_count = 0
         self._corrected: dict[int, Json] = {}
+        # No early, remembered or expired id is due before the watermark reaches this (it may well be later).
+        self._wake = 0
 
     # -- one step ------------------------------------------------------------------------------------
 
@@ -122,16 +140,14 @@ class Join:
         highest = self._highest["predictions"]
         other = FOREVER if others_idle else self._highest["labels"]
         for p, offset, time in zip(run.events, run.offsets, run.times, strict=True):
-            ts = p.ts if p.ts <= time + CLOCK_SKEW_MS else time + CLOCK_SKEW_MS
-            if ts > highest:
-                highest = ts
-                if self.watermark < ts <= other:
-                    self._advance(ts, pos)
-                elif self.watermark < other < ts:
-                    self._advance(other, pos)
+            pid, ts = p.prediction_id, p.ts
+            seen = ts if ts <= time + CLOCK_SKEW_MS else time + CLOCK_SKEW_MS
+            if seen > highest:
+                highest = seen
+                if (seen if seen <= other else other) > self.watermark:
+                    self._reach(seen if seen <= other else other, pos)
             s = streams.get(p.stream) or self.admit(p.stream)
             block = s.block or self._touch(s)
-            pid = p.prediction_id
             if s.sample is not None and not sampled(pid, s.sample):
                 block.count("sampled_out")
                 self.rejected.append(offset)
@@ -141,12 +157,13 @@ class Join:
             else:
                 early = s.early.pop(pid, None) if s.early else None
                 if early is None:
-                    if len(store) >= limit:
+                    if store.alive >= limit:
                         self._evict_pending()
-                    s.pending[pid] = store.add(p, p.ts + s.policy.horizon_ms)
+                    s.pending[pid] = store.add(p, ts + s.horizon_ms)
                     block.predictions.append(p)
                 else:
                     self._early_count -= 1
+                    self._wake = 0  # it may have been the first to fall due
                     self._complete(s, block, p, early.label, "event", pos)
                     block.predictions.append(p)
                     if early.correction is not None:
@@ -157,29 +174,46 @@ class Join:
         self._highest["predictions"] = highest
 
     def _labels(self, run: Run, pos: int, others_idle: bool) -> None:
-        streams, take = self._streams, self.pending.take
+        streams, take, order = self._streams, self.pending.take, self._order
+        most = self._limits.max_remembered
         highest = self._highest["labels"]
         other = FOREVER if others_idle else self._highest["predictions"]
         for label, time in zip(run.events, run.times, strict=True):
-            ts = label.ts if label.ts <= time + CLOCK_SKEW_MS else time + CLOCK_SKEW_MS
-            if ts > highest:
-                highest = ts
-                if self.watermark < ts <= other:
-                    self._advance(ts, pos)
-                elif self.watermark < other < ts:
-                    self._advance(other, pos)
-            s = streams.get(label.stream) or self.admit(label.stream)
+            pid, name, ts, y, signals = label
+            seen = ts if ts <= time + CLOCK_SKEW_MS else time + CLOCK_SKEW_MS
+            if seen > highest:
+                highest = seen
+                if (seen if seen <= other else other) > self.watermark:
+                    self._reach(seen if seen <= other else other, pos)
+            s = streams.get(name) or self.admit(name)
             block = s.block or self._touch(s)
-            if label.ts > block.last_label_ts:
-                block.last_label_ts = label.ts
-            if s.sample is not None and not sampled(label.prediction_id, s.sample):
+            if ts > block.last_label_ts:
+                block.last_label_ts = ts
+            if s.sample is not None and not sampled(pid, s.sample):
                 pos += 1
                 continue
-            code = s.pending.pop(label.prediction_id, None)
-            if code is not None:
+            code = s.pending.pop(pid, None)
+            if code is None:
+                self._unmatched(s, block, label, pos)
+            elif signals:
                 self._complete(s, block, take(code), label, "event", pos)
             else:
-                self._unmatched(s, block, label, pos)
+                # What `_complete` does, spelled out for the usual case: its calls cost 0.4 µs.
+                p = take(code)
+                seq = self.next_seq
+                self.next_seq = seq + 1
+                block.outcomes.append(_new(Outcome, (seq, p, y, ts, "event")))
+                block.outcome_pos.append(pos)
+                forget_ts = p.ts + s.kept_ms
+                s.remembered[pid] = _new(
+                    Remembered,
+                    (seq, y, p.prediction, p.score, p.model_version, p.role, p.weight, forget_ts),
+                )
+                order.append((s, pid))
+                if forget_ts < self._wake:
+                    self._wake = forget_ts
+                if len(order) > most:
+                    self._forget_remembered()
             pos += 1
         self._highest["labels"] = highest
 
@@ -215,13 +249,13 @@ class Join:
         self._remember(s, p, seq, label.label)
 
     def _remember(self, s: StreamJoin, p: Prediction, seq: int, label: Json) -> None:
-        forget_ts = p.ts + s.policy.horizon_ms + s.policy.grace_ms
+        forget_ts = p.ts + s.kept_ms
         s.remembered[p.prediction_id] = Remembered(
             seq, label, p.prediction, p.score, p.model_version, p.role, p.weight, forget_ts
         )
-        order = self._order
-        order.append((s, p.prediction_id))
-        if len(order) > self._limits.max_remembered:
+        self._order.append((s, p.prediction_id))
+        self._wake = min(self._wake, forget_ts)
+        if len(self._order) > self._limits.max_remembered:
             self._forget_remembered()
 
     def _forget_remembered(self) -> None:
@@ -229,6 +263,9 @@ class Join:
         known = s.remembered.pop(pid)
         if self._corrected:
             self._corrected.pop(known.seq, None)
+        if self._order:
+            s, pid = self._order[0]
+            self._wake = min(self._wake, s.remembered[pid].forget_ts)
 
     def _unmatched(self, s: StreamJoin, block: Block, label: Label, pos: int) -> None:
         pid = label.prediction_id
@@ -251,8 +288,9 @@ class Join:
         else:
             while self._early_count >= self._limits.max_early_labels:
                 self._forget_early()
-            s.early[pid] = Early(label, label.ts + s.policy.horizon_ms, None)
+            s.early[pid] = Early(label, label.ts + s.horizon_ms, None)
             self._early_order.append((s, pid))
+            self._wake = min(self._wake, label.ts + s.horizon_ms)
             self._early_count += 1
             if len(self._early_order) > 2 * self._early_count + 1024:
                 # Those that met their prediction leave the queue when they are the larger part of it.
@@ -278,29 +316,42 @@ class Join:
 
     # -- event time ----------------------------------------------------------------------------------
 
+    def _reach(self, watermark: int, pos: int) -> None:
+        """The watermark rises to `watermark` with the record at `pos`."""
+        if watermark >= self._wake or watermark >= self.pending.next_expiry:
+            self._advance(watermark, pos)
+        else:
+            self.watermark = watermark
+
     def _advance(self, watermark: int, pos: int) -> None:
+        """The same, and whatever falls due by it."""
         self.watermark = watermark
         if watermark >= self.pending.next_expiry:
             for p in self.pending.expire(watermark):
                 self._expire(p, pos)
+        wake = FOREVER
         while self._early_order:
             s, pid = self._early_order[0]
             early = s.early.get(pid)
             if early is not None and early.expiry > watermark:
+                wake = early.expiry
                 break
             self._forget_early()
-        while self._order and self._front_forgotten(watermark):
+        while self._order:
+            s, pid = self._order[0]
+            forget_ts = s.remembered[pid].forget_ts
+            if forget_ts > watermark:
+                wake = min(wake, forget_ts)
+                break
             self._forget_remembered()
         while self._expired_order:
             s, pid = self._expired_order[0]
             if s.expired[pid] > watermark:
+                wake = min(wake, s.expired[pid])
                 break
             self._expired_order.popleft()
             del s.expired[pid]
-
-    def _front_forgotten(self, watermark: int) -> bool:
-        s, pid = self._order[0]
-        return s.remembered[pid].forget_ts <= watermark
+        self._wake = wake
 
     def _expire(self, p: Prediction, pos: int) -> None:
         s = self._streams[p.stream]
@@ -308,12 +359,13 @@ class Join:
         block = s.block or self._touch(s)
         expired_label = s.policy.expired_label
         if expired_label is not None:
-            label = Label(p.prediction_id, p.stream, p.ts + s.policy.horizon_ms, expired_label, None)
+            label = Label(p.prediction_id, p.stream, p.ts + s.horizon_ms, expired_label, None)
             self._complete(s, block, p, label, "expired", pos)
             return
         block.count("expired")
-        s.expired[p.prediction_id] = p.ts + s.policy.horizon_ms + s.policy.grace_ms
+        s.expired[p.prediction_id] = p.ts + s.kept_ms
         self._expired_order.append((s, p.prediction_id))
+        self._wake = 0
         if len(self._expired_order) > self._limits.max_remembered:
             old, pid = self._expired_order.popleft()
             del old.expired[pid]
@@ -322,6 +374,7 @@ class Join:
         """Drop the oldest early label: nobody will predict it any more, or there is no room."""
         s, pid = self._early_order.popleft()
         early = s.early.pop(pid, None)
+        self._wake = 0  # the next one may fall due before it
         if early is not None:
             self._early_count -= 1
             self._give_up(s, s.block or self._touch(s), early.label, "orphan")
@@ -396,7 +449,7 @@ class Join:
             s = self.admit(name)
             first = Label(*label)
             later = None if correction is None else Label(*correction)
-            s.early[first.prediction_id] = Early(first, first.ts + s.policy.horizon_ms, later)
+            s.early[first.prediction_id] = Early(first, first.ts + s.horizon_ms, later)
             self._early_order.append((s, first.prediction_id))
             self._early_count += 1
         for name, pid, forget_ts in state["expired"]:
@@ -412,7 +465,7 @@ class Join:
         self.next_seq = state["next_seq"]
 
     def _expiry(self, stream: str, ts: int) -> int:
-        return ts + self.admit(stream).policy.horizon_ms
+        return ts + self.admit(stream).horizon_ms
 
 
 def sampled(prediction_id: str, share: float) -> bool:

@@ -38,9 +38,11 @@ class Stripped(NamedTuple):
 class Segment:
     """Consecutive pending predictions; a row that met its label is None."""
 
-    __slots__ = ("alive", "by_expiry", "expiries", "next_expiry", "rows", "written")
+    __slots__ = ("alive", "base", "by_expiry", "expiries", "full", "next_expiry", "rows", "written")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.base = number << 12
+        self.full = False  # nothing is added any more
         self.rows: list[Prediction | Stripped | None] = []
         self.expiries: list[int] = []
         self.alive = 0
@@ -53,41 +55,42 @@ class PendingStore:
     """All pending predictions of one partition. A `code` names a row: segment number × 2^12 + index."""
 
     def __init__(self) -> None:
-        self._segments: dict[int, Segment] = {0: Segment()}
         self._newest = 0
-        self._alive = 0
+        self._last = Segment(0)
+        self._segments: dict[int, Segment] = {0: self._last}
+        self.alive = 0  # how many wait
         self._dropped: list[int] = []
         self.next_expiry = NEVER
 
     def __len__(self) -> int:
-        return self._alive
+        return self.alive
 
     def add(self, p: Prediction | Stripped, expiry: int) -> int:
         """Keep a prediction until `take` or until the watermark passes `expiry`; its code."""
-        segment = self._segments[self._newest]
+        segment = self._last
         index = len(segment.rows)
-        if index >= SEGMENT_ROWS or segment.written or segment.by_expiry is not None:
+        if index >= SEGMENT_ROWS or segment.full:
             segment, index = self._open(), 0
         segment.rows.append(p)
         segment.expiries.append(expiry)
         segment.alive += 1
-        self._alive += 1
+        self.alive += 1
         if expiry < segment.next_expiry:
             segment.next_expiry = expiry
             if expiry < self.next_expiry:
                 self.next_expiry = expiry
-        return self._newest << 12 | index
+        return segment.base | index
 
     def take(self, code: int) -> Prediction:
         """Remove a row and give it back."""
-        number = code >> 12
-        segment = self._segments[number]
-        row = segment.rows[code & 4095]
-        segment.rows[code & 4095] = None
+        segment = self._segments[code >> 12]
+        rows, index = segment.rows, code & 4095
+        row = rows[index]
+        rows[index] = None
         segment.alive -= 1
-        self._alive -= 1
-        if not segment.alive and number != self._newest:
-            self._drop(number)
+        self.alive -= 1
+        if not segment.alive and segment is not self._last:
+            self._drop(code >> 12)
         return row if type(row) is Prediction else prediction_from_fragment(row.fragment)  # type: ignore[union-attr]
 
     def expire(self, watermark: int) -> Iterator[Prediction]:
@@ -95,6 +98,7 @@ class PendingStore:
         for number in [n for n, s in self._segments.items() if s.next_expiry <= watermark]:
             segment = self._segments[number]
             if segment.by_expiry is None:
+                segment.full = True
                 expiries = segment.expiries
                 segment.by_expiry = sorted(
                     (i for i, row in enumerate(segment.rows) if row is not None),
@@ -121,7 +125,7 @@ class PendingStore:
         if not self._segments[self._newest].alive:
             self._drop(self._newest)
         self._newest += 1
-        segment = self._segments[self._newest] = Segment()
+        segment = self._last = self._segments[self._newest] = Segment(self._newest)
         old = self._segments.get(self._newest - DECODED_SEGMENTS)
         if old is not None:
             for index, row in enumerate(old.rows):
@@ -160,15 +164,15 @@ class PendingStore:
             self._drop(n)
         self._newest += 1
         first = self._newest
-        self._segments[first] = Segment()
-        self._alive -= len(survivors)
+        self._last = self._segments[first] = Segment(first)
+        self.alive -= len(survivors)
         for row, expiry in survivors:
             moved.append((row.stream, row.prediction_id, self.add(row, expiry)))
         blocks = {}
         for n in range(first, self._newest + 1):
             segment = self._segments.get(n)
             if segment is not None and segment.rows:
-                segment.written = True
+                segment.written = segment.full = True
                 blocks[n] = [row.fragment + b"}" for row in segment.rows if row is not None]
         dropped, self._dropped = self._dropped, []
         return blocks, dropped, moved
@@ -190,8 +194,8 @@ class PendingStore:
         self._segments.clear()
         for number, size, bitmap in state:
             bits = int.from_bytes(b64decode(bitmap), "little")
-            segment = self._segments[number] = Segment()
-            segment.written = True
+            segment = self._segments[number] = Segment(number)
+            segment.written = segment.full = True
             self._newest = max(self._newest, number)
             for index, text in enumerate(blocks[number][:size]):
                 row: Stripped | None = None
@@ -205,7 +209,7 @@ class PendingStore:
                     yield row, number << 12 | index
                 segment.rows.append(row)
                 segment.expiries.append(expiry)
-            self._alive += segment.alive
+            self.alive += segment.alive
         self._newest += 1
-        self._segments[self._newest] = Segment()
+        self._last = self._segments[self._newest] = Segment(self._newest)
         self.next_expiry = min((s.next_expiry for s in self._segments.values()), default=NEVER)
