@@ -103,7 +103,8 @@ class Transaction(Protocol):
     def send_offsets(self, consumer: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
         """Add the consumer group's positions to the transaction."""
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        """All or nothing from here on. On Kafka readers of committed records may see it some ms later."""
 
     def abort(self) -> None: ...
 

@@ -607,7 +607,7 @@ def test_a_broker_that_dies_and_comes_back() -> None:
     """kill -9 in a transaction: it is fenced, nothing hangs, and a new start finds what was committed."""
     with Broker() as broker:
         section = {"bootstrap.servers": broker.bootstrap, "transaction.timeout.ms": 2000}
-        with KafkaBusOpened(section, timeout_s=1.0) as bus:
+        with KafkaBusOpened(section) as bus, KafkaBusOpened(section, timeout_s=0.5) as impatient:
             bus.create_topics([TopicSpec("topic", 1)])
             here = TopicPartition("topic", 0)
             fill(bus, "topic", [b"kept"])
@@ -619,7 +619,7 @@ def test_a_broker_that_dies_and_comes_back() -> None:
             transaction.flush()
             broker.kill()
             with pytest.raises(Unavailable):
-                bus.end_offset("topic", 0, committed=True)
+                impatient.end_offset("topic", 0, committed=True)
             assert consumer.poll(10, 0.2) == []
             with pytest.raises(Fenced):  # noqa: PT012 - whichever notices first
                 transaction.send_offsets(consumer, {here: 1})
@@ -652,7 +652,7 @@ def test_a_broker_that_answers_no_more() -> None:
     """SIGSTOP: connections stay open; every call ends by its own limit."""
     with Broker() as broker:
         section = {"bootstrap.servers": broker.bootstrap, "transaction.timeout.ms": 1000}
-        with KafkaBusOpened(section, timeout_s=1.0) as bus:
+        with KafkaBusOpened(section) as bus, KafkaBusOpened(section, timeout_s=0.5) as impatient:
             bus.create_topics([TopicSpec("topic", 1)])
             transaction = bus.transaction("worker")
             transaction.begin()
@@ -663,7 +663,7 @@ def test_a_broker_that_answers_no_more() -> None:
                     transaction.flush()
                     transaction.commit()
                 with pytest.raises(Unavailable):
-                    bus.partitions("topic")
+                    impatient.partitions("topic")
                 transaction.close()
             finally:
                 broker.thaw()

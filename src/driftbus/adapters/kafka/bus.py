@@ -21,7 +21,7 @@ from driftbus.adapters.kafka.properties import KafkaProperties
 from driftbus.adapters.kafka.reader import Readers, retried
 from driftbus.adapters.kafka.transaction import KafkaTransaction
 from driftbus.adapters.partitioner import Partitioner, partition_of
-from driftbus.errors import MissingTopic
+from driftbus.errors import BusError, MissingTopic
 from driftbus.ports import PartitionsChanged, Record, TopicPartition, TopicSpec
 
 Opened = TypeVar("Opened", KafkaConsumer, KafkaProducer, KafkaTransaction)
@@ -61,7 +61,7 @@ class KafkaBus:
         self._partitioner: Partitioner = partitioner
         self._timeout_s = timeout_s
         self._properties.check()
-        self._admin = self._properties.build(AdminClient, self._properties.admin())
+        self._admin: AdminClient | None = self._properties.build(AdminClient, self._properties.admin())
         self._readers = Readers(self._properties, timeout_s, self.partitions)
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class KafkaBus:
         if not specs:
             return []
         wanted = [NewTopic(spec.name, spec.partitions, -1, config=dict(spec.config)) for spec in specs]
-        futures = self._admin.create_topics(wanted, request_timeout=self._timeout_s)
+        futures = self._client().create_topics(wanted, request_timeout=self._timeout_s)
         created = []
         for name, future in futures.items():
             try:
@@ -137,7 +137,6 @@ class KafkaBus:
                 topics,
                 assigned=assigned,
                 revoked=revoked,
-                timeout_s=self._timeout_s,
                 closed=self._forget,
             )
         )
@@ -150,7 +149,7 @@ class KafkaBus:
         request = ConsumerGroupTopicPartitions(group, wanted)
 
         def ask() -> list[Partition]:
-            futures = self._admin.list_consumer_group_offsets(
+            futures = self._client().list_consumer_group_offsets(
                 [request], require_stable=True, request_timeout=self._timeout_s
             )
             found: list[Partition] = self._result(futures[group]).topic_partitions
@@ -207,10 +206,14 @@ class KafkaBus:
             else:
                 each.close()
         self._readers.close()
+        # Letting go of it is the only way to close it.
+        self._admin = None
 
     def _describe(self, topic: str) -> TopicDescription:
         def ask() -> TopicDescription:
-            futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout_s)
+            futures = self._client().describe_topics(
+                TopicCollection([topic]), request_timeout=self._timeout_s
+            )
             answer: TopicDescription = self._result(futures[topic])
             return answer
 
@@ -232,8 +235,17 @@ class KafkaBus:
     ) -> Answer:
         return retried(ask, doing, self._properties.bootstrap, timeout_s, topic)
 
+    def _client(self) -> AdminClient:
+        if self._admin is None:
+            raise BusError("this bus is closed")
+        return self._admin
+
     def _result(self, future: Future[Any]) -> Any:
-        return future.result(self._timeout_s + _ANSWER_GRACE_S)
+        try:
+            return future.result(self._timeout_s + _ANSWER_GRACE_S)
+        finally:
+            # Its log lines wait to be served.
+            self._client().poll(0)
 
     def _keep(self, opened: Opened) -> Opened:
         with self._lock:

@@ -61,7 +61,6 @@ class KafkaConsumer:
         *,
         assigned: PartitionsChanged | None,
         revoked: PartitionsChanged | None,
-        timeout_s: float,
         closed: Callable[[KafkaConsumer], None],
     ) -> None:
         self._group = group
@@ -71,7 +70,6 @@ class KafkaConsumer:
         self._managed = assigned is not None
         reset = "error" if self._managed else "earliest"
         self._client = properties.build(Consumer, properties.group_consumer(group, reset=reset))
-        self._timeout_s = timeout_s
         self._positions: Positions = {}
         self._paused: set[TopicPartition] = set()
         self._ended: set[TopicPartition] = set()
@@ -139,7 +137,10 @@ class KafkaConsumer:
         self._run([partition for partition in partitions if self._positions[partition] is not None])
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Raises `Fenced` when the partitions went to another member meanwhile."""
+        """Raises `Fenced` when the partitions went to another member meanwhile.
+
+        Without a broker it is `Unavailable` only after the session timeout.
+        """
         self.check_held(offsets)
         wanted = [Partition(*partition, offset) for partition, offset in offsets.items()]
         if not wanted:
@@ -198,7 +199,7 @@ class KafkaConsumer:
             position = self._positions.get(partition)
             if position is not None:
                 self._failure = OffsetOutOfRange(*partition, position)
-        elif is_missing(error):
+        elif is_missing(error) and partition.topic:
             self._failure = MissingTopic(partition.topic)
         else:
             self._failure = translate(error, f"reading as group {self._group!r}", self._bootstrap)
