@@ -314,6 +314,8 @@ def main() -> int:
         print(f"Kafka's jars are in {install().relative_to(ROOT)}")
         return 0
     if verb == "run":
+        # Ended by whoever started it, it still stops the broker and removes its folder.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with Broker() as broker, contextlib.suppress(KeyboardInterrupt):
             print(broker.bootstrap, flush=True)
             signal.pause()
