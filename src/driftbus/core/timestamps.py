@@ -42,7 +42,8 @@ def parsed(text: str) -> tuple[int, bool]:
         if ms is not None:
             return second + ms, True
     try:
-        moment = datetime.fromisoformat(text)
+        # RFC 3339 lets z be small, which Python does not know.
+        moment = datetime.fromisoformat(text[:-1] + "Z" if text.endswith("z") else text)
         if len(text) < 11 or moment.tzinfo is None:
             raise InvalidRecord("bad_timestamp", f"ts {text!r:.60} has no time or no offset")
         ts_ms = within_bounds((moment - _EPOCH) // _MILLISECOND)

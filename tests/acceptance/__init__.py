@@ -1,0 +1,1 @@
+"""CONTRACT.md, checked from outside: topics, command line, HTTP, clients, configuration files."""
