@@ -21,13 +21,13 @@ from driftbus.core.partition import Partition, StepInput, StepResult
 from driftbus.core.snapshot import seal, split
 from driftbus.steps import run_lengths
 
-# Ring slots: a recovery folds at most this many steps, some 640,000 records at 5,000 a step: seconds.
-RING = 128
+# Ring slots: a recovery folds at most this many steps, 1.3 million records at 20,000 a step: half a minute.
+RING = 64
 # Each changed stream is snapshotted about once in so many steps, a few in each, so that no step is long:
 # half the ring, which leaves the other half for steps in which more streams change than were foreseen.
-SNAPSHOT_STEPS = 64
+SNAPSHOT_STEPS = 32
 # The join's snapshot is one record (bitmaps) and the new block; every quarter of the ring.
-JOIN_STEPS = 32
+JOIN_STEPS = 16
 
 StateRecord = tuple[str, bytes | None]
 
