@@ -37,6 +37,8 @@ log = logging.getLogger("driftbus.worker")
 RESTORE_SLICE_S = 0.25
 # An idle partition whose deadlines are near is looked at this often.
 IDLE_TICK_S = 1.0
+# Streams whose partition is remembered; hashing a name again costs a few microseconds.
+HOMES_KEPT = 100_000
 # How far predictions and labels may be apart in event time while one is still being caught up with: an hour
 # of a busy partition is what fits into memory many times over; live traffic is never so far apart.
 MAX_LEAD_MS = 3_600_000
@@ -213,10 +215,13 @@ class Worker:
         taken = 0
         while True:
             batch = consumer.poll(rules.max_records - taken, max(0.0, until - time.monotonic()))
+            topic, partition, add = "", -1, None
             for record in batch:
-                if record.partition in self.tasks:
-                    topics = found.setdefault(record.partition, {})
-                    topics.setdefault(self._short[record.topic], []).append(record)
+                if record.topic != topic or record.partition != partition:
+                    topic, partition = record.topic, record.partition
+                    topics = found.setdefault(partition, {})
+                    add = topics.setdefault(self._short[topic], []).append
+                add(record)  # type: ignore[misc]
             taken += len(batch)
             if taken >= rules.max_records or time.monotonic() >= until or self.stopping:
                 break
@@ -312,16 +317,16 @@ class Worker:
             counters.dead_letters[key] = counters.dead_letters.get(key, 0) + 1
         if topics:
             self._idle_since.pop(number, None)
-        home = self._home
-        for run in taken.runs:
-            for event in run.events:
-                stream = event.stream
-                where = home.get(stream)
-                if where is None:
-                    if len(home) > 100_000:
-                        home.clear()
-                    where = home[stream] = self._bus.partition_for(
-                        self._topics["predictions"], stream.encode()
-                    )
-                if where != number:
-                    counters.misrouted[run.topic] += 1
+        strangers = {stream for stream in result.touched if self._home_of(stream) != number}
+        for run in taken.runs if strangers else ():
+            counters.misrouted[run.topic] += sum(event.stream in strangers for event in run.events)
+
+    def _home_of(self, stream: str) -> int:
+        """The partition that the bus's partitioner gives a stream."""
+        where = self._home.get(stream)
+        if where is None:
+            if len(self._home) >= HOMES_KEPT:
+                self._home.clear()
+            where = self._bus.partition_for(self._topics["predictions"], stream.encode())
+            self._home[stream] = where
+        return where
