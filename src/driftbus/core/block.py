@@ -66,20 +66,21 @@ class Rises(NamedTuple):
 
 def clock_rises(start: int, runs: Iterable[Run], tick_ms: int | None) -> Rises:
     """The clock over a step: the newest event time so far, a producer's own clock trusted up to the skew."""
-    clock, pos = start, 0
     rises = Rises(start, [], [])
+    clock, start = start, 0
     if tick_ms is not None and tick_ms > clock:
         clock = tick_ms
         rises.pos.append(-1)
         rises.ms.append(clock)
     for run in runs:
-        for event, time in zip(run.events, run.times, strict=True):
-            ts = event.ts
-            if ts > clock:
-                ts = min(ts, time + CLOCK_SKEW_MS)
+        tss = [event.ts for event in run.events]
+        if max(tss, default=0) > clock:
+            for pos, (ts, time) in enumerate(zip(tss, run.times, strict=True), start):
                 if ts > clock:
-                    clock = ts
-                    rises.pos.append(pos)
-                    rises.ms.append(ts)
-            pos += 1
+                    ts = min(ts, time + CLOCK_SKEW_MS)
+                    if ts > clock:
+                        clock = ts
+                        rises.pos.append(pos)
+                        rises.ms.append(ts)
+        start += len(tss)
     return rises

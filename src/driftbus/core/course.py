@@ -15,8 +15,6 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from driftbus.core.records import Outcome
-
 # Fewer errors than this have a mean that says nothing (of 16 rows a 10 % error is known to ± 8 points).
 BIN_ROWS = 16
 # Bins of a level before its oldest two are merged: 100,000 rows take about 200 points, a third of a
@@ -135,21 +133,3 @@ def _added(total: float, errors: Sequence[float]) -> float:
     for error in errors:
         total += error
     return total if total < GREATEST else GREATEST
-
-
-def challenger_errors(
-    task: str, outcomes: Sequence[Outcome], errors: Sequence[float | None], guesses: Sequence[Any] | None
-) -> list[float | None] | None:
-    """The challenger's error on each outcome, None where it had no guess or there is nothing to compare."""
-    if guesses is None:
-        return None
-    labels = [o.label for o in outcomes]
-    if task == "classification":
-        return [
-            None if guess is None else 0.0 if guess == label else 1.0
-            for guess, label in zip(guesses, labels, strict=True)
-        ]
-    return [
-        None if guess is None or error is None else abs(guess - label)
-        for guess, label, error in zip(guesses, labels, errors, strict=True)
-    ]

@@ -75,6 +75,11 @@ class Episodes:
         return list(self._episodes.values())
 
     @property
+    def quiet(self) -> bool:
+        """Whether nothing is open and nothing waits, so that nothing falls due."""
+        return not self._episodes and not self._waiting
+
+    @property
     def due_outcomes(self) -> int | None:
         """`rows.outcomes.seen` at which `checkpoint` is due."""
         due = [one.next_look for one in self._episodes.values() if one.category in LABELLED]

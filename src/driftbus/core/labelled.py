@@ -1,65 +1,18 @@
-"""Outcomes of one version as columns, and the numbers that are made of them."""
+"""The numbers that are made of outcomes: errors, losses, and how far the challenger is ahead."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
-from typing import Any, NamedTuple
+from math import inf, log
+from typing import Any
 
-from driftbus.core.records import Json, Outcome
+from driftbus.core.records import Json
 from driftbus.core.settings import Scalar
-from driftbus.core.task import positive_class
+from driftbus.core.task import outcome_error, positive_class
 
 # A probability is trusted no further than this: beyond it one confident mistake would outweigh a
 # hundred honest ones. -log(1e-3) = 6.9 nats is also where the log-loss signal is scaled to 1.
 LEAST_PROBABILITY = 1e-3
-
-
-class Labelled(NamedTuple):
-    """Outcomes of one version that can be compared, as columns; `gaps` is None without a challenger."""
-
-    pos: Sequence[int]
-    seqs: Sequence[int]
-    tss: Sequence[int]
-    label_tss: Sequence[int]
-    labels: Sequence[Json]
-    predictions: Sequence[Json]
-    scores: Sequence[Any]
-    weights: Sequence[float | None]
-    slices: Sequence[dict[str, str] | None]
-    errors: Sequence[float]
-    challenger_predictions: Sequence[Json] | None
-    challenger_scores: Sequence[float | None] | None
-
-
-def labelled(
-    outcomes: Sequence[Outcome], pos: Sequence[int], errors: Sequence[float | None], guesses: Any
-) -> Labelled:
-    """Outcomes that can be compared, as columns."""
-    if errors.count(None):
-        kept = [i for i, error in enumerate(errors) if error is not None]
-        outcomes, pos = [outcomes[i] for i in kept], [pos[i] for i in kept]
-        errors = [errors[i] for i in kept]
-        guesses = None if guesses is None else tuple([column[i] for i in kept] for column in guesses)
-    if not outcomes:
-        return Labelled((), (), (), (), (), (), (), (), (), (), None, None)
-    seqs, predictions, labels, label_tss, _ = zip(*outcomes, strict=True)
-    columns = list(zip(*predictions, strict=True))
-    challenger_predictions, challenger_scores = guesses or (None, None)
-    return Labelled(
-        pos,
-        seqs,
-        columns[2],
-        label_tss,
-        labels,
-        columns[4],
-        columns[5],
-        columns[10],
-        columns[8],
-        errors,  # type: ignore[arg-type]
-        challenger_predictions,
-        challenger_scores,
-    )
 
 
 def log_losses(labels: Sequence[Json], scores: Sequence[Any], positive: Scalar | None) -> list[float | None]:
@@ -78,14 +31,41 @@ def log_losses(labels: Sequence[Json], scores: Sequence[Any], positive: Scalar |
     return losses
 
 
-def gaps_of(task: str, rows: Labelled) -> list[float | None]:
-    """Production's error minus the challenger's, per row."""
-    gaps: list[float | None] = []
-    for error, label, guess in zip(rows.errors, rows.labels, rows.challenger_predictions or (), strict=True):
-        if guess is None:
-            gaps.append(None)
-        elif task == "classification":
-            gaps.append(error - (0 if guess == label else 1))
-        else:
-            gaps.append(error - abs(guess - label))
-    return gaps
+def errors_of(task: str, labels: Sequence[Json], predictions: Sequence[Json]) -> list[float | None]:
+    """`outcome_error` of each row."""
+    kinds = set(map(type, labels))
+    kinds.update(map(type, predictions))
+    if task == "classification" and kinds <= _SCALARS:
+        return [0 if label == said else 1 for label, said in zip(labels, predictions, strict=True)]
+    if task == "regression" and kinds <= _NUMBERS:
+        errors = [abs(label - said) for label, said in zip(labels, predictions, strict=True)]
+        if max(errors) < inf:
+            return errors
+    return [outcome_error(task, label, said) for label, said in zip(labels, predictions, strict=True)]
+
+
+def challenger_errors(
+    task: str, labels: Sequence[Json], errors: Sequence[float | None], guesses: Sequence[Json]
+) -> list[float | None]:
+    """The challenger's error on each row; None where it had no guess or there is nothing to compare."""
+    if task == "classification":
+        return [
+            None if guess is None else 0 if guess == label else 1
+            for guess, label in zip(guesses, labels, strict=True)
+        ]
+    return [
+        None if guess is None or error is None else abs(guess - label)
+        for guess, label, error in zip(guesses, labels, errors, strict=True)
+    ]
+
+
+def gaps_of(errors: Sequence[float], challenger: Sequence[float | None]) -> list[float | None]:
+    """Production's error minus the challenger's, per row; None where the latter is."""
+    return [
+        None if theirs is None else ours - theirs for ours, theirs in zip(errors, challenger, strict=True)
+    ]
+
+
+# What can be compared as classes, and as amounts.
+_NUMBERS = frozenset({bool, int, float})
+_SCALARS = _NUMBERS | {str}

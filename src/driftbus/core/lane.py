@@ -7,9 +7,8 @@ were looked at and absorbs them into the version's memory up to the position of 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 
-from driftbus.core.labelled import Labelled
+from driftbus.core.columns import OutcomeColumns, PredictionColumns
 from driftbus.core.version import VersionMonitor
 
 NEVER = 1 << 62
@@ -21,29 +20,29 @@ LOOK_EVERY = 16
 class Lane:
     """`absorb` moves on; `next_stop` says where the version must be looked at next."""
 
-    __slots__ = ("_at_o", "_at_p", "offsets", "pos", "rows", "tss", "version")
+    __slots__ = ("_at_o", "_at_p", "outcomes", "predictions", "version")
 
     def __init__(self, version: VersionMonitor) -> None:
         self.version = version
-        self.pos: Sequence[int] = ()
-        self.offsets: Sequence[int] = ()
-        self.tss: Sequence[int] = ()
-        self.rows: Labelled | None = None
+        self.predictions: PredictionColumns | None = None
+        self.outcomes: OutcomeColumns | None = None  # those that can be compared
         self._at_p = 0
         self._at_o = 0
 
     def absorb(self, pos: int) -> None:
         """Take up all rows at positions ≤ `pos`."""
-        if self._at_p < len(self.pos):
-            stop = bisect_right(self.pos, pos, self._at_p)
+        rows = self.predictions
+        if rows is not None and self._at_p < len(rows.pos):
+            stop = bisect_right(rows.pos, pos, self._at_p)
             if stop > self._at_p:
                 cut = slice(self._at_p, stop)
-                self.version.absorb_predictions(self.offsets[cut], self.tss[cut])
+                self.version.absorb_predictions(rows.offsets[cut], rows.tss[cut])
                 self._at_p = stop
-        if self.rows is not None and self._at_o < len(self.rows.pos):
-            stop = bisect_right(self.rows.pos, pos, self._at_o)
+        found = self.outcomes
+        if found is not None and self._at_o < len(found.pos):
+            stop = bisect_right(found.pos, pos, self._at_o)
             if stop > self._at_o:
-                self.version.absorb_outcomes(self.rows, self._at_o, stop)
+                self.version.absorb_outcomes(found.cut(self._at_o, stop))
                 self._at_o = stop
 
     def next_stop(self, wanted: bool) -> int:
@@ -54,11 +53,11 @@ class Lane:
         version = self.version
         stop = NEVER
         due = version.episodes.due_predictions
-        if due is not None:
+        if due is not None and self.predictions is not None:
             index = self._at_p + max(1, due - version.rows.predictions.seen) - 1
-            if index < len(self.pos):
-                stop = self.pos[index]
-        rows = self.rows
+            if index < len(self.predictions.pos):
+                stop = self.predictions.pos[index]
+        rows = self.outcomes
         if rows is None or self._at_o >= len(rows.pos):
             return stop
         ahead = NEVER

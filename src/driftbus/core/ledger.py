@@ -54,8 +54,8 @@ class Ledger:
 
     def take(self, block: Block) -> None:
         """Count what a step brought."""
-        if block.prediction_pos:
-            newest = max(p.ts for p in block.predictions)
+        if block.predictions:
+            newest = max([p.ts for p in block.predictions])
             if self.last_prediction is None or newest > self.last_prediction:
                 self.last_prediction = newest
         if block.last_label_ts and (self.last_label is None or block.last_label_ts > self.last_label):
@@ -63,13 +63,21 @@ class Ledger:
         self.corrections += len(block.corrections)
         for reason, n in block.counts.items():
             self.unmatched[reason] = self.unmatched.get(reason, 0) + n
-        counts = self.delay_counts
-        for outcome in block.outcomes:
-            if outcome.label_source == "event":
-                delay = outcome.label_ts - outcome.prediction.ts
+        if block.outcomes:
+            labelled = [o for o in block.outcomes if o.label_source == "event"]
+            self._take_delays([o.label_ts - o.prediction.ts for o in labelled])
+
+    def _take_delays(self, delays: list[int]) -> None:
+        if not delays:
+            return
+        least, counts = min(delays), self.delay_counts
+        bucket = bisect_left(DELAY_BOUNDS_MS, least)
+        if bucket == bisect_left(DELAY_BOUNDS_MS, max(delays)):
+            counts[bucket] += len(delays)
+        else:
+            for delay in delays:
                 counts[bisect_left(DELAY_BOUNDS_MS, delay)] += 1
-                if delay > 0:
-                    self.delay_sum_ms += delay
+        self.delay_sum_ms += sum(delays) if least >= 0 else sum([delay for delay in delays if delay > 0])
 
     def delay_quantiles_s(self, quantiles: Sequence[float]) -> dict[str, float]:
         """Upper bounds of the buckets that hold the quantiles, in seconds, by name (`p50`)."""

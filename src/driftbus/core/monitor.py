@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from driftbus.core import challenger as challengers
 from driftbus.core.block import Block, Rises
-from driftbus.core.course import Course, challenger_errors
+from driftbus.core.columns import OutcomeColumns, PredictionColumns, VersionKey, by_version
+from driftbus.core.course import Course
 from driftbus.core.episodes import Alarm, Episode, Moment
 from driftbus.core.history import History
-from driftbus.core.labelled import labelled
+from driftbus.core.labelled import challenger_errors, errors_of
 from driftbus.core.lane import NEVER, Lane
 from driftbus.core.ledger import Ledger
 from driftbus.core.policy import Policy
@@ -28,16 +29,13 @@ from driftbus.core.records import (
     Correction,
     DriftEvent,
     ModelEvent,
-    Outcome,
     RetrainRequest,
 )
 from driftbus.core.settings import Limits, Rule, StreamSettings
-from driftbus.core.task import TaskDecision, outcome_error
+from driftbus.core.task import TaskDecision
 from driftbus.core.version import Setup, VersionMonitor
 from driftbus.core.views import DeploymentView
 from driftbus.core.walk import ALARM, CORRECTION, OPENED, Decisions, Mark, Rows, walk
-
-VersionKey = tuple[str | None, str]
 
 
 class Folded(NamedTuple):
@@ -97,6 +95,8 @@ class StreamMonitor:
         self.course = Course()
         self.policy = Policy(stream, settings.retrain, settings.labels, settings.sample)
         self.challenger = self._new_challenger()
+        self._due: int | None = None  # what `next_due` answers, where known
+        self._due_known = False
 
     def _new_challenger(self) -> challengers.Challenger | None:
         spec = self.settings.challenger
@@ -111,11 +111,26 @@ class StreamMonitor:
 
     def next_due(self) -> int | None:
         """The event time at which time alone has something to decide."""
+        if self._due_known:
+            return self._due
         dues = [due for v in self.versions.values() if (due := v.episodes.next_due()) is not None]
         due = self.policy.next_due(self._production())
         if due is not None:
             dues.append(due)
-        return min(dues, default=None)
+        self._due = min(dues, default=None)
+        # A schedule counts from the first outcome, which no decision announces.
+        self._due_known = self.settings.retrain.every_ms is None
+        return self._due
+
+    def waits_for_nothing(self) -> bool:
+        """Whether rows alone, without an alarm, a correction or a model event, decide nothing."""
+        if self.next_due() is not None or self.wanted() is not None:
+            return False
+        return all(version.episodes.quiet for version in self.versions.values())
+
+    def decided(self) -> None:
+        """Something was decided, so what is waited for may be another."""
+        self._due_known = False
 
     def _production(self) -> Production | None:
         version = self.production
@@ -143,6 +158,7 @@ class StreamMonitor:
             else:
                 self.clock, self.anchor = max(self.clock, event.ts), rises.at(pos)
                 self._take_model_event(event, pos, out.decisions)
+            self.decided()
         ends = (len(block.predictions), len(block.outcomes))
         self._fold_rows(block, (p0, ends[0]), (o0, ends[1]), block.corrections[c0:], rises, NEVER, out)
         return out
@@ -179,111 +195,85 @@ class StreamMonitor:
         lanes: dict[VersionKey, Lane] = {}
         p0, p1 = predictions
         o0, o1 = outcomes
+        said = found = None
         if p1 > p0:
-            self._look_at_predictions(block, p0, p1, lanes, marks)
+            pos, offsets = block.prediction_pos[p0:p1], block.prediction_offsets[p0:p1]
+            said = PredictionColumns.of(block.predictions[p0:p1], pos, offsets)
+            self._look_at_predictions(said, lanes, marks)
         if o1 > o0:
-            self._look_at_outcomes(block, o0, o1, lanes, marks, out.errors)
-        marks.extend(Mark(pos, CORRECTION, None, correction) for pos, correction in corrections)
-        marks.sort(key=lambda mark: mark[:2])
-        rows = Rows(block, predictions, outcomes, out.errors)
-        walk(self, rows, lanes, marks, rises, last_pos, out.decisions)
+            found = self._compare(OutcomeColumns.of(block.outcomes[o0:o1], block.outcome_pos[o0:o1]))
+            out.errors.extend(found.errors)
+            self._draw(found)
+            self._look_at_outcomes(found, lanes, marks)
+        if corrections:
+            marks.extend(Mark(pos, CORRECTION, None, correction) for pos, correction in corrections)
+        if len(marks) > 1:
+            marks.sort(key=lambda mark: mark[:2])
+        walk(self, Rows(said, found), lanes, marks, rises, last_pos, out.decisions)
 
     def _look_at_predictions(
-        self,
-        block: Block,
-        p0: int,
-        p1: int,
-        lanes: dict[VersionKey, Lane],
-        marks: list[Mark],
+        self, rows: PredictionColumns, lanes: dict[VersionKey, Lane], marks: list[Mark]
     ) -> None:
-        rows = block.predictions[p0:p1]
-        pos, offsets = block.prediction_pos[p0:p1], block.prediction_offsets[p0:p1]
-        columns = list(zip(*rows, strict=True))
-        keys = list(zip(columns[6], columns[7], strict=True))
-        if keys.count(keys[0]) == len(keys):
-            groups = [(keys[0], rows, columns, pos, offsets)]
-        else:
-            groups = []
-            for key in dict.fromkeys(keys):
-                members = [i for i, k in enumerate(keys) if k == key]
-                some = [rows[i] for i in members]
-                groups.append(
-                    (
-                        key,
-                        some,
-                        list(zip(*some, strict=True)),
-                        [pos[i] for i in members],
-                        [offsets[i] for i in members],
-                    )
-                )
-        for key, some, cols, at, offs in groups:
+        for key, members in by_version(rows.versions, rows.roles).items():
+            mine = rows if members is None else rows.part(members)
             version = self.versions.get(key)
             if version is None:
-                version = self._open_version(key, some[0].ts)
-                marks.append(Mark(at[0], OPENED, key, None))
+                version = self._open_version(key, mine.tss[0])
+                marks.append(Mark(mine.pos[0], OPENED, key, None))
             lane = lanes[key] = Lane(version)
-            lane.pos, lane.offsets, lane.tss = at, offs, cols[2]
-            for at_pos, alarm in version.watch_predictions(some, cols, at):
-                marks.append(Mark(at_pos, ALARM, version, alarm))
+            lane.predictions = mine
+            for pos, alarm in version.watch_predictions(mine):
+                marks.append(Mark(pos, ALARM, version, alarm))
 
     def _look_at_outcomes(
-        self,
-        block: Block,
-        o0: int,
-        o1: int,
-        lanes: dict[VersionKey, Lane],
-        marks: list[Mark],
-        errors: list[float | None],
+        self, rows: OutcomeColumns, lanes: dict[VersionKey, Lane], marks: list[Mark]
     ) -> None:
-        outcomes, pos = block.outcomes[o0:o1], block.outcome_pos[o0:o1]
-        found = self._errors(outcomes)
-        errors.extend(found)
-        guesses = self._challenge(outcomes)
-        keys = [(o.prediction.model_version, o.prediction.role) for o in outcomes]
-        self._draw(outcomes, found, None if guesses is None else guesses[0], keys)
-        for key in dict.fromkeys(keys):
+        for key, members in by_version(rows.versions, rows.roles).items():
+            mine = rows if members is None else rows.part(members)
+            compared = mine.comparable()
             version = self.versions.get(key)
             if version is None:
                 # Its prediction was read before the version was forgotten: joined, no longer watched.
                 continue
-            if keys.count(key) == len(keys):
-                mine, at, errs, guess = outcomes, pos, found, guesses
-            else:
-                members = [i for i, k in enumerate(keys) if k == key]
-                mine, at = [outcomes[i] for i in members], [pos[i] for i in members]
-                errs = [found[i] for i in members]
-                guess = None if guesses is None else tuple([c[i] for i in members] for c in guesses)  # type: ignore[assignment]
             lane = lanes.get(key) or lanes.setdefault(key, Lane(version))
-            lane.rows = labelled(mine, at, errs, guess)
-            for at_pos, alarm in version.watch_outcomes(mine, at, lane.rows):
-                marks.append(Mark(at_pos, ALARM, version, alarm))
+            lane.outcomes = compared
+            for pos, alarm in version.watch_outcomes(mine, compared):
+                marks.append(Mark(pos, ALARM, version, alarm))
 
-    def _errors(self, outcomes: Sequence[Outcome]) -> list[float | None]:
-        task = self.setup.task
-        return [outcome_error(task, o.label, o.prediction.prediction) for o in outcomes]
+    def _compare(self, rows: OutcomeColumns) -> OutcomeColumns:
+        """The rows with their errors and what the challenger said to them, before it learns them."""
+        task, labels = self.setup.task, rows.labels
+        errors = errors_of(task, labels, rows.predictions)
+        guesses, scores = self._challenge(rows)
+        if guesses is None:
+            return rows._replace(errors=errors)
+        theirs = challenger_errors(task, labels, errors, guesses)
+        return rows._replace(
+            errors=errors,
+            challenger_predictions=guesses,
+            challenger_scores=scores,
+            challenger_errors=theirs,
+        )
 
-    def _challenge(self, outcomes: Sequence[Outcome]) -> tuple[list[Any], list[Any]] | None:
-        """The challenger's predictions (and scores) for production's outcomes, before it learns them."""
+    def _challenge(self, rows: OutcomeColumns) -> tuple[list[Any] | None, list[Any] | None]:
+        """The challenger's predictions and scores, before it learns; from production's outcomes alone."""
         if self.challenger is None:
-            return None
-        features = [o.prediction.features for o in outcomes]
-        labels = [o.label if o.prediction.role == "production" else None for o in outcomes]
-        return self.challenger.predict_then_learn(features, labels)
+            return None, None
+        labels, roles = rows.labels, rows.roles
+        if roles.count("production") != len(roles):
+            labels = [
+                label if role == "production" else None for label, role in zip(labels, roles, strict=True)
+            ]
+        return self.challenger.predict_then_learn(rows.features, labels)
 
-    def _draw(
-        self,
-        outcomes: Sequence[Outcome],
-        errors: Sequence[float | None],
-        guesses: Sequence[Any] | None,
-        keys: Sequence[VersionKey],
-    ) -> None:
+    def _draw(self, rows: OutcomeColumns) -> None:
         """Put production's rows on the chart, with the challenger's error on the same."""
-        theirs = challenger_errors(self.setup.task, outcomes, errors, guesses)
-        if errors.count(None) or any(role != "production" for _, role in set(keys)):
-            kept = [i for i, (_, role) in enumerate(keys) if role == "production" and errors[i] is not None]
-            outcomes, errors = [outcomes[i] for i in kept], [errors[i] for i in kept]
-            theirs = None if theirs is None else [theirs[i] for i in kept]
-        self.course.extend([o.prediction.ts for o in outcomes], errors, theirs)  # type: ignore[arg-type]
+        roles = rows.roles
+        if roles.count("production") != len(roles):
+            rows = rows.part([i for i, role in enumerate(roles) if role == "production"])
+        compared = rows.comparable()
+        if compared is not None:
+            self.course.extend(compared.tss, compared.errors, compared.challenger_errors)
 
     # -- decisions -----------------------------------------------------------------------------------
 
@@ -406,15 +396,13 @@ class StreamMonitor:
         if events and version is self.production:
             self.consider(pos, out)
 
-    def take_rows(self, outcomes: Sequence[Outcome], errors: Sequence[float | None]) -> None:
+    def take_rows(self, rows: OutcomeColumns) -> None:
         """Outcomes of any version and role, taken up: the rows that a training window counts."""
+        errors = rows.errors
+        if None in errors:
+            errors = [error or 0.0 for error in errors]
         classes = self.setup.task == "classification"
-        self.rows.extend(
-            [row.seq for row in outcomes],
-            [row.prediction.ts for row in outcomes],
-            [error or 0.0 for error in errors],
-            [row.label for row in outcomes] if classes else None,
-        )
+        self.rows.extend(rows.seqs, rows.tss, errors, rows.labels if classes else None)
 
     def correct(self, correction: Correction) -> None:
         """Put metrics and history right; nobody learns twice."""

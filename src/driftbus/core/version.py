@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from driftbus.core.challenger import restorable
+from driftbus.core.columns import OutcomeColumns, PredictionColumns
 from driftbus.core.episodes import Alarm, Episodes, Rows
 from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
-from driftbus.core.labelled import Labelled, gaps_of, log_losses
+from driftbus.core.labelled import gaps_of, log_losses
 from driftbus.core.metrics import Performance
-from driftbus.core.records import Category, Correction, Outcome, Prediction
-from driftbus.core.settings import Limits, StreamSettings
+from driftbus.core.records import Category, Correction
+from driftbus.core.settings import Limits, SignalPlan, StreamSettings
 from driftbus.core.signals import (
     SignalHit,
     SignalRule,
@@ -28,6 +30,8 @@ from driftbus.core.signals import (
 from driftbus.core.task import outcome_error
 
 PosAlarm = tuple[int, Alarm]
+
+_NUMBERS = frozenset({float, int})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,52 +85,48 @@ class VersionMonitor:
 
     # -- signals -------------------------------------------------------------------------------------
 
-    def watch_predictions(
-        self, rows: Sequence[Prediction], columns: Any, pos: Sequence[int]
-    ) -> list[PosAlarm]:
-        """Fold predictions into the label-free signals. `columns` are the rows, transposed."""
+    def watch_predictions(self, rows: PredictionColumns) -> list[PosAlarm]:
+        """Fold predictions into the label-free signals."""
         alarms: list[PosAlarm] = []
-        self.predictions += len(rows)
-        for hit in self.features.observe(columns[3]):
+        pos, scores, signals = rows.pos, rows.scores, rows.signals
+        self.predictions += len(pos)
+        for hit in self.features.observe(rows.features):
             alarms.append((pos[hit.index], _alarm(hit, _feature_category(hit.signal))))
-        scores = columns[5]
         if scores.count(None) != len(scores):
             self._watch("score", score_rule, scores, pos, "prediction", alarms)
-        signals = columns[9]
         if signals.count(None) != len(signals):
             names = {name for row in signals if row for name in row}
             self.prediction_signals |= names
             self._watch_custom(sorted(names), signals, pos, alarms)
         return alarms
 
-    def watch_outcomes(
-        self, outcomes: Sequence[Outcome], outcome_pos: Sequence[int], rows: Labelled
-    ) -> list[PosAlarm]:
-        """Fold outcomes into the signals that need a label."""
+    def watch_outcomes(self, rows: OutcomeColumns, compared: OutcomeColumns | None) -> list[PosAlarm]:
+        """Fold outcomes, and those of them that can be compared, into the signals that need a label."""
         alarms: list[PosAlarm] = []
         if self.retired:
             return alarms
-        pos, errors = rows.pos, rows.errors
-        plan = self.setup.settings.signals
-        if errors:
-            if self.setup.task == "classification":
-                self._observe("error", error_rule(plan), errors, pos, "concept", alarms)
-                if rows.scores.count(None) != len(rows.scores):
-                    losses = log_losses(rows.labels, rows.scores, self.setup.settings.positive_label)
-                    self._watch("log_loss", log_loss_rule, losses, pos, "concept", alarms)
-            else:
-                self._observe("error", regression_rule(plan), errors, pos, "concept", alarms)
-                squared = [e * e for e in errors]
-                rule = regression_rule(plan, "squared_error")
-                self._observe("squared_error", rule, squared, pos, "concept", alarms)
-            if rows.challenger_predictions is not None and restorable(self.setup.settings.challenger):
-                gaps = gaps_of(self.setup.task, rows)
-                self._watch("challenger_gap", challenger_gap_rule, gaps, pos, "concept", alarms)
-        signals = [o.prediction.signals for o in outcomes]
+        if compared is not None:
+            self._watch_errors(compared, alarms)
+        signals = rows.signals
         if signals.count(None) != len(signals):
             names = {name for row in signals if row for name in row} - self.prediction_signals
-            self._watch_custom(sorted(names), signals, outcome_pos, alarms)
+            self._watch_custom(sorted(names), signals, rows.pos, alarms)
         return alarms
+
+    def _watch_errors(self, rows: OutcomeColumns, alarms: list[PosAlarm]) -> None:
+        pos, errors, scores, settings = rows.pos, rows.errors, rows.scores, self.setup.settings
+        if self.setup.task == "classification":
+            self._observe("error", error_rule, errors, pos, "concept", alarms)
+            if scores.count(None) != len(scores):
+                losses = log_losses(rows.labels, scores, settings.positive_label)
+                self._watch("log_loss", log_loss_rule, losses, pos, "concept", alarms)
+        else:
+            self._observe("error", regression_rule, errors, pos, "concept", alarms)
+            squared = [e * e for e in errors]
+            self._observe("squared_error", _squared_error_rule, squared, pos, "concept", alarms)
+        if rows.challenger_errors is not None and restorable(settings.challenger):
+            gaps = gaps_of(errors, rows.challenger_errors)
+            self._watch("challenger_gap", challenger_gap_rule, gaps, pos, "concept", alarms)
 
     def _watch_custom(
         self, names: Sequence[str], rows: Sequence[Any], pos: Sequence[int], alarms: list[PosAlarm]
@@ -135,20 +135,19 @@ class VersionMonitor:
             column = [row.get(name) if row else None for row in rows]
             key = f"custom/{name}"
             if key in self.watches or len(self.watches) < 100:
-                self._watch(key, lambda plan, n=name: custom_rule(plan, n), column, pos, "prediction", alarms)
+                self._watch(key, partial(_custom_rule, name), column, pos, "prediction", alarms)
 
     def _watch(
         self,
         name: str,
-        rule: Any,
+        rule: Callable[[SignalPlan], SignalRule],
         column: Sequence[Any],
         pos: Sequence[int],
         category: Category,
         alarms: list[PosAlarm],
     ) -> None:
         """Observe a column with gaps: what is no number is not of this signal."""
-        kinds = set(map(type, column))
-        if not kinds <= {float, int}:
+        if not _NUMBERS.issuperset(map(type, column)):
             kept = [
                 (v if type(v) is not dict else max(v.values(), default=0.0), at)
                 for v, at in zip(column, pos, strict=True)
@@ -157,12 +156,12 @@ class VersionMonitor:
             if not kept:
                 return
             column, pos = zip(*kept, strict=True)
-        self._observe(name, rule(self.setup.settings.signals), column, pos, category, alarms)
+        self._observe(name, rule, column, pos, category, alarms)
 
     def _observe(
         self,
         name: str,
-        rule: SignalRule,
+        rule: Callable[[SignalPlan], SignalRule],
         column: Sequence[float],
         pos: Sequence[int],
         category: Category,
@@ -170,7 +169,7 @@ class VersionMonitor:
     ) -> None:
         watch = self.watches.get(name)
         if watch is None:
-            watch = self.watches[name] = SignalWatch(rule)
+            watch = self.watches[name] = SignalWatch(rule(self.setup.settings.signals))
         for hit in watch.observe(column):
             alarms.append((pos[hit.index], _alarm(hit, category)))
 
@@ -190,26 +189,24 @@ class VersionMonitor:
         """Rows that are decided upon: the label-free history, by input offset."""
         self.rows.predictions.extend(offsets, tss, [0.0] * len(offsets))
 
-    def absorb_outcomes(self, rows: Labelled, start: int, stop: int) -> None:
+    def absorb_outcomes(self, rows: OutcomeColumns) -> None:
         """Rows that are decided upon: history and metrics."""
+        seqs, labels, label_tss = rows.seqs, rows.labels, rows.label_tss
         if self.first_seq is None:
-            self.first_seq = rows.seqs[start]
-        cut = slice(start, stop)
+            self.first_seq = seqs[0]
+        self.outcomes += len(seqs)
         classes = self.setup.task == "classification"
-        seqs, labels, label_tss = rows.seqs[cut], rows.labels[cut], rows.label_tss[cut]
-        predictions, weights = rows.predictions[cut], rows.weights[cut]
-        self.outcomes += stop - start
-        self.rows.outcomes.extend(seqs, rows.tss[cut], rows.errors[cut], labels if classes else None)
-        scores, slices = _present(rows.scores[cut]), rows.slices[cut]
-        heavy = _present(weights)
-        self.performance.add(seqs, label_tss, labels, predictions, scores, heavy)
-        if rows.challenger_predictions is not None and rows.challenger_scores is not None:
-            guesses, beliefs = rows.challenger_predictions[cut], rows.challenger_scores[cut]
-            self._add_challenger(seqs, label_tss, labels, guesses, beliefs, weights)
+        self.rows.outcomes.extend(seqs, rows.tss, rows.errors, labels if classes else None)
+        scores, weights, slices = _present(rows.scores), _present(rows.weights), rows.slices
+        self.performance.add(seqs, label_tss, labels, rows.predictions, scores, weights)
+        if rows.challenger_predictions is not None:
+            self._add_challenger(
+                seqs, label_tss, labels, rows.challenger_predictions, rows.challenger_scores, rows.weights
+            )
         if slices.count(None) != len(slices):
-            self._add_slices(slices, seqs, label_tss, labels, predictions, scores, heavy)
+            self._add_slices(slices, seqs, label_tss, labels, rows.predictions, scores, weights)
 
-    def _add_challenger(self, *columns: Sequence[Any]) -> None:
+    def _add_challenger(self, *columns: Any) -> None:
         """`columns`: seqs, times, labels, the challenger's predictions and scores, weights."""
         if columns[3].count(None):
             kept = [row for row in zip(*columns, strict=True) if row[3] is not None]
@@ -318,6 +315,14 @@ class VersionMonitor:
             settings.custom_metrics if custom else (),
             self.setup.limits.max_classes,
         )
+
+
+def _custom_rule(name: str, plan: SignalPlan) -> SignalRule:
+    return custom_rule(plan, name)
+
+
+def _squared_error_rule(plan: SignalPlan) -> SignalRule:
+    return regression_rule(plan, "squared_error")
 
 
 def rule_of(name: str, setup: Setup) -> SignalRule:

@@ -14,7 +14,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from driftbus.core.block import Block, Rises
+from driftbus.core.block import Rises
+from driftbus.core.columns import OutcomeColumns, PredictionColumns
 from driftbus.core.lane import NEVER, Lane
 from driftbus.core.records import Decision
 
@@ -36,12 +37,10 @@ class Mark(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A part of a block: which of its predictions and outcomes (start, stop), and each outcome's error."""
+    """Consecutive predictions and outcomes of one block, of all versions."""
 
-    block: Block
-    predictions: tuple[int, int]
-    outcomes: tuple[int, int]
-    errors: Sequence[float | None]
+    predictions: PredictionColumns | None
+    outcomes: OutcomeColumns | None
 
 
 def walk(
@@ -55,6 +54,9 @@ def walk(
 ) -> None:
     """Fold looked-at rows into the monitor up to `last_pos`, appending decisions with their positions."""
     self = _Walk(monitor, rows, lanes, rises)
+    if not marks and monitor.waits_for_nothing():
+        self.absorb(last_pos)
+        return
     next_mark = 0
     while True:
         mark_pos = marks[next_mark].pos if next_mark < len(marks) else NEVER
@@ -71,6 +73,7 @@ def walk(
             next_mark += 1
         elif lane is not None:
             monitor.look(lane, pos, out)
+        monitor.decided()
     self.absorb(last_pos)
 
 
@@ -85,12 +88,13 @@ def _take(monitor: StreamMonitor, mark: Mark, out: Decisions) -> None:
 
 class _Walk:
     def __init__(self, monitor: StreamMonitor, rows: Rows, lanes: Mapping[Any, Lane], rises: Rises) -> None:
+        predictions, outcomes = rows
         self.monitor = monitor
-        self.block = rows.block
-        self.p_at, self.p_end = rows.predictions
-        self.o_at, self.o_end = rows.outcomes
-        self.errors = rows.errors
-        self.lanes = list(lanes.values())
+        self.outcomes = outcomes
+        self.p_pos, self.p_ts = ((), ()) if predictions is None else (predictions.pos, predictions.tss)
+        self.o_pos, self.o_ts = ((), ()) if outcomes is None else (outcomes.pos, outcomes.label_tss)
+        self.p_at = self.o_at = 0
+        self.lanes = lanes.values()
         self.rises = rises
         self.now = -2  # the position up to which rows are taken up
         self.fired: tuple[int, int] = (-1, -1)
@@ -121,20 +125,22 @@ class _Walk:
     def _may_reach(self, due: int) -> bool:
         """A cheap bound, so that blocks with nothing due look no further."""
         monitor, ms = self.monitor, self.rises.ms
-        newest = monitor.clock
-        for p in self.block.predictions[self.p_at : self.p_end]:
-            newest = max(newest, p.ts)
-        for o in self.block.outcomes[self.o_at : self.o_end]:
-            newest = max(newest, o.label_ts)
+        newest = max(
+            monitor.clock,
+            max(self.p_ts[self.p_at :], default=0),
+            max(self.o_ts[self.o_at :], default=0),
+        )
         passed = max(0, ms[-1] - min(monitor.anchor, self.rises.start)) if ms else 0
         return newest + passed >= due
 
     def _times(self) -> Iterator[tuple[int, int]]:
         """(position, the stream's time there) from here on."""
-        block, rises = self.block, self.rises
+        rises = self.rises
         own = sorted(
-            [(block.prediction_pos[i], block.predictions[i].ts) for i in range(self.p_at, self.p_end)]
-            + [(block.outcome_pos[i], block.outcomes[i].label_ts) for i in range(self.o_at, self.o_end)]
+            [
+                *zip(self.p_pos[self.p_at :], self.p_ts[self.p_at :], strict=True),
+                *zip(self.o_pos[self.o_at :], self.o_ts[self.o_at :], strict=True),
+            ]
         )
         clock, anchor = self.monitor.clock, self.monitor.anchor
         partition = rises.at(self.now)
@@ -151,23 +157,22 @@ class _Walk:
 
     def absorb(self, pos: int) -> None:
         """Take up every row at a position ≤ `pos`: counters, clock, the stream's rows, each version's."""
-        monitor, block = self.monitor, self.block
+        monitor = self.monitor
         self.now = pos
-        p = bisect_right(block.prediction_pos, pos, self.p_at, self.p_end)
-        o = bisect_right(block.outcome_pos, pos, self.o_at, self.o_end)
+        start, stop = self.p_at, bisect_right(self.p_pos, pos, self.p_at)
         newest = -2
-        if p > self.p_at:
-            monitor.ledger.predictions += p - self.p_at
-            monitor.clock = max(monitor.clock, max(row.ts for row in block.predictions[self.p_at : p]))
-            newest = block.prediction_pos[p - 1]
-            self.p_at = p
-        if o > self.o_at:
-            rows = block.outcomes[self.o_at : o]
-            monitor.ledger.outcomes += len(rows)
-            monitor.clock = max(monitor.clock, max(row.label_ts for row in rows))
-            newest = max(newest, block.outcome_pos[o - 1])
-            monitor.take_rows(rows, self.errors[self.o_at : o])
-            self.o_at = o
+        if stop > start:
+            monitor.ledger.predictions += stop - start
+            monitor.clock = max(monitor.clock, *self.p_ts[start:stop])
+            newest = self.p_pos[stop - 1]
+            self.p_at = stop
+        start, stop = self.o_at, bisect_right(self.o_pos, pos, self.o_at)
+        if stop > start and self.outcomes is not None:
+            monitor.ledger.outcomes += stop - start
+            monitor.clock = max(monitor.clock, *self.o_ts[start:stop])
+            newest = max(newest, self.o_pos[stop - 1])
+            monitor.take_rows(self.outcomes.cut(start, stop))
+            self.o_at = stop
         if newest > -2:
             monitor.anchor = self.rises.at(newest)
         for lane in self.lanes:
