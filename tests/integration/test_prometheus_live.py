@@ -1,6 +1,7 @@
-"""A real Prometheus scrapes a live HTTP server; every expression we ship is asked of it.
+"""Debian's Prometheus scrapes a running `driftbus worker`; every expression we ship is asked of it.
 
-No Grafana runs here: what it would ask for, variables filled in, is asked instead.
+No Grafana runs here: what it would ask for, variables filled in, is asked instead. Names that would break a
+careless writer come from a source of ready views.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import yaml
 from driftbus.adapters.http import metric_table as t
 from driftbus.adapters.http.server import HttpServer
 from tests.integration.live_source import LiveSource
+from tests.integration.live_worker import STREAMS, LiveWorker, live_worker
 from tests.integration.prometheus_server import RULES, Prometheus, prometheus
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/dashboards/driftbus.json"
@@ -28,22 +30,22 @@ HOSTILE = ['quo"te', "back\\slash", "new\nline", "nul\0", "cr\r", "brace}{", "æ¼
 
 
 @pytest.fixture(scope="module")
-def source() -> LiveSource:
-    """Give another `Source` here (a running worker's), and everything below is asked of that."""
-    return LiveSource(
-        int(time.time() * 1000), ["fraud", "churn", "credit-limit", "house-prices", "control", *HOSTILE]
-    )
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorker]:
+    with live_worker(tmp_path_factory.mktemp("worker")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def live(source: LiveSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with HttpServer(source, "127.0.0.1", 0) as server:
-        host, port = server.address
-        with prometheus(tmp_path_factory.mktemp("prometheus"), [f"{host}:{port}"]) as running:
-            # Enough scrapes for a rate over four of them, and for rules that use recorded series.
-            running.wait_for('count_over_time(up{job="driftbus"}[1m]) >= 8 and up == 1')
-            running.wait_for("count(ALERTS)")
-            yield running
+def live(worker: LiveWorker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus over the worker, once `fraud` is retrained and `churn` waits for it."""
+    with prometheus(tmp_path_factory.mktemp("prometheus"), [f"127.0.0.1:{worker.port}"]) as running:
+        worker.go_on()
+        running.wait_for('driftbus_drift_episode_open{stream="churn",category="concept"} == 1')
+        running.wait_for('driftbus_stream_info{stream="fraud",model_version="v2"}')
+        # Enough scrapes for a rate over four of them, and for rules that use recorded series.
+        running.wait_for('count_over_time(up{job="driftbus"}[1m]) >= 8 and up == 1')
+        running.wait_for("count(ALERTS)")
+        yield running
 
 
 def dashboard() -> dict[str, Any]:
@@ -88,14 +90,14 @@ def test_every_panel_has_data(live: Prometheus, title: str, expr: str) -> None:
     assert_data(live, title, filled(expr))
 
 
-def test_the_annotation_names_moments_in_milliseconds(live: Prometheus, source: LiveSource) -> None:
+def test_the_annotation_names_moments_in_milliseconds(live: Prometheus, worker: LiveWorker) -> None:
     for annotation in dashboard()["annotations"]["list"]:
         assert_data(live, annotation["name"], filled(annotation["expr"]))
         assert annotation["useValueForTime"] is True
     found = {s["metric"]["stream"]: float(s["value"][1]) for s in live.query(filled(annotation["expr"]))}
-    fraud = source.stream("fraud")
-    assert fraud is not None
-    assert found["fraud"] == pytest.approx(fraud.view.last_drift_ms)
+    shown = worker.json("/api/streams/churn")["view"]["last_drift_ms"]
+    assert found["churn"] == pytest.approx(shown)
+    assert time.time() * 1000 - 7_200_000 < shown < time.time() * 1000
 
 
 def test_every_variable_has_values(live: Prometheus) -> None:
@@ -127,7 +129,7 @@ def test_every_rule_runs_and_every_recording_has_data(live: Prometheus) -> None:
 
 def test_the_alert_for_an_open_episode_fires(live: Prometheus) -> None:
     found = live.wait_for('ALERTS{alertname="DriftbusConceptDrift",alertstate="firing"}')
-    assert {sample["metric"]["stream"] for sample in found} == {"churn"}
+    assert {sample["metric"]["stream"] for sample in found} == {"churn"}  # fraud's ended with its new model
 
 
 def test_no_expression_names_a_metric_that_does_not_exist() -> None:
@@ -141,32 +143,78 @@ def test_no_expression_names_a_metric_that_does_not_exist() -> None:
 def test_every_metric_is_used_or_left_out_on_purpose() -> None:
     used = {name for _, expr in all_exprs() for name in re.findall(r"driftbus_[a-z_0-9]+", expr)}
     unused = {m.name for m in t.ALL_METRICS if not used & set(m.sample_names)}
-    assert (
-        unused
-        == {
-            "driftbus_connected",  # `ready` includes it; it is there to tell the two apart by hand
-            "driftbus_exported_streams",  # named in a runbook, beside `streams`
-            "driftbus_export_duration_seconds",  # scrape_duration_seconds, Prometheus's own, is near
-        }
-    )
+    assert unused == {
+        "driftbus_connected",  # `ready` includes it; it is there to tell the two apart by hand
+        "driftbus_exported_streams",  # named in a runbook, beside `streams`
+        "driftbus_export_duration_seconds",  # scrape_duration_seconds, Prometheus's own, is near
+    }
 
 
-def test_everything_written_arrives_under_its_name(live: Prometheus, source: LiveSource) -> None:
+def test_everything_written_arrives_under_its_name(live: Prometheus) -> None:
     names = set(live.get("label/__name__/values"))
     for metric in t.ALL_METRICS:
         assert set(metric.sample_names) <= names, metric.name
-    shown = {sample["metric"]["stream"] for sample in live.query("driftbus_outcomes_total")}
+
+
+def test_the_numbers_are_those_of_the_traffic(live: Prometheus) -> None:
+    def one(expr: str) -> float:
+        [sample] = live.query(expr)
+        return float(sample["value"][1])
+
+    assert {s["metric"]["stream"] for s in live.query("driftbus_outcomes_total")} == set(STREAMS)
+    assert one('driftbus_model_metric_window{stream="churn",metric="error",window="1000"}') > 0.3
+    assert one('driftbus_model_metric{stream="fraud",metric="error"}') < 0.2  # v2, since its deployment
+    assert one('driftbus_model_metric{stream="prices",metric="mae"}') == pytest.approx(0.8, abs=0.2)
+    assert one('driftbus_challenger_metric{stream="steady",metric="error"}') < 0.5
+    assert one('driftbus_stream_info{stream="prices",task="regression",team="risk"}') == 1
+    assert one('driftbus_retrain_request_in_flight{stream="churn"}') == 1
+    assert one('driftbus_retrain_request_in_flight{stream="fraud"}') == 0
+    assert one('sum(driftbus_retrain_requests_total{stream="steady"})') == 0
+    assert one('driftbus_labels_unmatched_total{stream="churn",reason="late"}') == 0
+    assert one('driftbus_unknown_retrain_request_ids_total{stream="churn"}') > 0
+    assert one('driftbus_misrouted_records_total{topic="labels"}') > 0
+    for topic, reason in (
+        ("predictions", "not_json"),
+        ("predictions", "invalid"),
+        ("labels", "bad_timestamp"),
+    ):
+        assert one(f'driftbus_dead_letters_total{{topic="{topic}",reason="{reason}"}}') > 0
+    assert 0 < one("time() - min(driftbus_last_label_timestamp_seconds)") + 30 < 60
+    assert one('driftbus_model_versions{stream="steady"}') == 2
+    # Three quarters of the delays are within the past, up to 30 s of event time.
+    assert one("driftbus_label_delay_seconds_sum / driftbus_label_delay_seconds_count") == pytest.approx(
+        15, abs=2
+    )
+
+
+@pytest.fixture(scope="module")
+def source() -> LiveSource:
+    return LiveSource(int(time.time() * 1000), ["fraud", "control", *HOSTILE])
+
+
+@pytest.fixture(scope="module")
+def over_views(source: LiveSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with HttpServer(source, "127.0.0.1", 0) as server:
+        host, port = server.address
+        with prometheus(tmp_path_factory.mktemp("views"), [f"{host}:{port}"]) as running:
+            running.wait_for("up == 1")
+            yield running
+
+
+def test_any_name_arrives_as_it_is(over_views: Prometheus, source: LiveSource) -> None:
+    found = over_views.wait_for("driftbus_outcomes_total")
+    shown = {sample["metric"]["stream"] for sample in found}
     assert len(shown) == len(source.names)
     assert {name for name in source.names if name.isprintable()} <= shown
     assert "new\nline" in shown
 
 
-def test_a_revoked_stream_vanishes_with_the_next_scrape(live: Prometheus, source: LiveSource) -> None:
-    live.wait_for('driftbus_outcomes_total{stream="control"}')
+def test_a_revoked_stream_vanishes_with_the_next_scrape(over_views: Prometheus, source: LiveSource) -> None:
+    over_views.wait_for('driftbus_outcomes_total{stream="control"}')
     whole = source.streams
     source.streams = lambda: [view for view in whole() if view.stream != "control"]  # type: ignore[method-assign]
     try:
         # Prometheus marks a series that is missing from a scrape as stale: it does not linger for minutes.
-        live.wait_for('absent(driftbus_outcomes_total{stream="control"})', within_s=20)
+        over_views.wait_for('absent(driftbus_outcomes_total{stream="control"})', within_s=20)
     finally:
         source.streams = whole  # type: ignore[method-assign]
