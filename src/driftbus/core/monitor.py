@@ -10,7 +10,7 @@ record order, stopping wherever something is to be decided. So where blocks are 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -151,7 +151,7 @@ class StreamMonitor:
         for pos, event in cuts:
             p1, o1 = bisect_left(block.prediction_pos, pos), bisect_left(block.outcome_pos, pos)
             c1 = bisect_left(block.corrections, pos, key=lambda c: c[0])
-            self._fold_rows(block, (p0, p1), (o0, o1), block.corrections[c0:c1], rises, pos - 1, out)
+            self._fold_part(block, (p0, p1), (o0, o1), (c0, c1), rises, pos - 1, out)
             p0, o0, c0 = p1, o1, c1
             if event is None:
                 self._change_task()
@@ -159,8 +159,8 @@ class StreamMonitor:
                 self.clock, self.anchor = max(self.clock, event.ts), rises.at(pos)
                 self._take_model_event(event, pos, out.decisions)
             self.decided()
-        ends = (len(block.predictions), len(block.outcomes))
-        self._fold_rows(block, (p0, ends[0]), (o0, ends[1]), block.corrections[c0:], rises, NEVER, out)
+        p1, o1, c1 = len(block.predictions), len(block.outcomes), len(block.corrections)
+        self._fold_part(block, (p0, p1), (o0, o1), (c0, c1), rises, NEVER, out)
         return out
 
     def _task_changes(self, block: Block) -> list[tuple[int, None]]:
@@ -181,6 +181,30 @@ class StreamMonitor:
         self.challenger = self._new_challenger()
         self.course = Course()
 
+    def _fold_part(
+        self,
+        block: Block,
+        predictions: tuple[int, int],
+        outcomes: tuple[int, int],
+        corrections: tuple[int, int],
+        rises: Rises,
+        last_pos: int,
+        out: Folded,
+    ) -> None:
+        """Fold the rows of these ranges (start, stop); a row whose new version drives out another, alone."""
+        (p0, p1), (o0, o1), (c0, c1) = predictions, outcomes, corrections
+        while (
+            crowded := self._fold_rows(
+                block, (p0, p1), (o0, o1), block.corrections[c0:c1], rises, last_pos, out
+            )
+        ) is not None:
+            pos = block.prediction_pos[crowded]
+            for p, last in ((crowded, pos - 1), (crowded + 1, pos)):
+                o = bisect_right(block.outcome_pos, last, o0, o1)
+                c = bisect_right(block.corrections, last, c0, c1, key=lambda row: row[0])
+                self._fold_rows(block, (p0, p), (o0, o), block.corrections[c0:c], rises, last, out)
+                p0, o0, c0 = p, o, c
+
     def _fold_rows(
         self,
         block: Block,
@@ -190,7 +214,9 @@ class StreamMonitor:
         rises: Rises,
         last_pos: int,
         out: Folded,
-    ) -> None:
+    ) -> int | None:
+        """Fold the rows. Where one of several opens a version for which there is no room: that row, and
+        nothing is done."""
         marks: list[Mark] = []
         lanes: dict[VersionKey, Lane] = {}
         p0, p1 = predictions
@@ -199,7 +225,13 @@ class StreamMonitor:
         if p1 > p0:
             pos, offsets = block.prediction_pos[p0:p1], block.prediction_offsets[p0:p1]
             said = PredictionColumns.of(block.predictions[p0:p1], pos, offsets)
-            self._look_at_predictions(said, lanes, marks)
+            groups = by_version(said.versions, said.roles)
+            if len(groups) + len(self.versions) > self.limits.max_versions and p1 - p0 > 1:
+                unseen = [members for key, members in groups.items() if key not in self.versions]
+                room = max(0, self.limits.max_versions - len(self.versions))
+                if len(unseen) > room:
+                    return p0 + (unseen[room] or (0,))[0]
+            self._look_at_predictions(said, groups, lanes, marks)
         if o1 > o0:
             found = self._compare(OutcomeColumns.of(block.outcomes[o0:o1], block.outcome_pos[o0:o1]))
             out.errors.extend(found.errors)
@@ -210,11 +242,16 @@ class StreamMonitor:
         if len(marks) > 1:
             marks.sort(key=lambda mark: mark[:2])
         walk(self, Rows(said, found), lanes, marks, rises, last_pos, out.decisions)
+        return None
 
     def _look_at_predictions(
-        self, rows: PredictionColumns, lanes: dict[VersionKey, Lane], marks: list[Mark]
+        self,
+        rows: PredictionColumns,
+        groups: dict[VersionKey, list[int] | None],
+        lanes: dict[VersionKey, Lane],
+        marks: list[Mark],
     ) -> None:
-        for key, members in by_version(rows.versions, rows.roles).items():
+        for key, members in groups.items():
             mine = rows if members is None else rows.part(members)
             version = self.versions.get(key)
             if version is None:
