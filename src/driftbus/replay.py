@@ -72,16 +72,19 @@ def replay(
     """
     folding = _Replay(settings, out)
     gathered: list[Line] = []
-    for item in _read(files, csv, progress):
-        if isinstance(item, Unusable):
-            folding.summary.refuse(item)
-            continue
-        gathered.append(item)
-        if len(gathered) >= STEP_LINES:
+    try:
+        for item in _read(files, csv, progress):
+            if isinstance(item, Unusable):
+                folding.summary.refuse(item)
+                continue
+            gathered.append(item)
+            if len(gathered) >= STEP_LINES:
+                folding.fold(gathered)
+                gathered.clear()
+    finally:
+        # Also where a file breaks off: what was read before has been decided.
+        if gathered:
             folding.fold(gathered)
-            gathered.clear()
-    if gathered:
-        folding.fold(gathered)
     return folding.finish()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ def read_events(path: Path, advance: Callable[[int], None]) -> Iterator[Line | U
                         yield Unusable(path, number, found)
                     elif found is not None:
                         yield found
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, zlib.error, OSError) as error:
             raise DriftbusError(f"{path}: cannot be read further: {error}") from error
         advance(raw.tell())
 

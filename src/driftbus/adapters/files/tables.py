@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,12 +68,15 @@ def _rows(
         return
     with open(path, "rb") as raw:
         unpacked = gzip.GzipFile(fileobj=raw) if path.name.endswith(".gz") else raw
-        reader = csv.DictReader(io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline=""))
-        _check(columns, list(reader.fieldnames or ()))
-        for number, row in enumerate(reader, 2):
-            if number % PROGRESS_LINES == 0:
-                advance(raw.tell())
-            yield number, {name: _value(text) for name, text in row.items() if name is not None}
+        try:
+            reader = csv.DictReader(io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline=""))
+            _check(columns, list(reader.fieldnames or ()))
+            for number, row in enumerate(reader, 2):
+                if number % PROGRESS_LINES == 0:
+                    advance(raw.tell())
+                yield number, {name: _value(text) for name, text in row.items() if name is not None}
+        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
+            raise DriftbusError(f"{path}: cannot be read further: {error}") from error
 
 
 def _parquet_rows(path: Path, columns: CsvColumns) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -80,13 +84,21 @@ def _parquet_rows(path: Path, columns: CsvColumns) -> Iterator[tuple[int, dict[s
         import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise DriftbusError(f"{path}: Parquet files need pyarrow: pip install 'driftbus[parquet]'") from None
+    from pyarrow import ArrowException  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
     number = 0
-    with parquet.ParquetFile(path) as file:
-        _check(columns, list(file.schema_arrow.names))
-        for batch in file.iter_batches(batch_size=PROGRESS_LINES):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
+    try:
+        with parquet.ParquetFile(path) as file:
+            _check(columns, list(file.schema_arrow.names))
+            for batch in file.iter_batches(batch_size=PROGRESS_LINES):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield (
+                        number,
+                        {name: _cell(value, name == columns.timestamp) for name, value in row.items()},
+                    )
+    except (ArrowException, OSError) as error:
+        raise DriftbusError(f"{path}: cannot be read further: {error}") from error
 
 
 def _check(columns: CsvColumns, present: list[str]) -> None:
@@ -98,6 +110,15 @@ def _check(columns: CsvColumns, present: list[str]) -> None:
     ):
         if name is not None and name not in present:
             raise ConfigError(option, name, f"a column of the table: {', '.join(present)}")
+
+
+def _cell(value: Any, is_time: bool) -> Any:
+    """A Parquet value as JSON has it: nothing for what is not finite, text for what has no JSON form."""
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if is_time or value is None or isinstance(value, bool | int | str | list | dict):
+        return value
+    return str(value)
 
 
 def _value(text: str | None) -> Any:
