@@ -122,9 +122,14 @@ class StreamMonitor:
         self._due_known = self.settings.retrain.every_ms is None
         return self._due
 
+    @property
+    def schedule_begins(self) -> bool:
+        """Whether the next outcome is the first one, from which the schedule counts."""
+        return self.settings.retrain.every_ms is not None and self.rows.oldest_ts is None
+
     def waits_for_nothing(self) -> bool:
         """Whether rows alone, without an alarm, a correction or a model event, decide nothing."""
-        if self.next_due() is not None or self.wanted() is not None:
+        if self.next_due() is not None or self.wanted() is not None or self.schedule_begins:
             return False
         return all(version.episodes.quiet for version in self.versions.values())
 

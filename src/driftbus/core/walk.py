@@ -101,6 +101,8 @@ class _Walk:
 
     def next_look(self) -> tuple[int, Lane | None]:
         best, chosen = NEVER, None
+        if self.o_at < len(self.o_pos) and self.monitor.schedule_begins:
+            best = self.o_pos[self.o_at]
         if self.lanes:
             wanted = self.monitor.wanted()
             for lane in self.lanes:
