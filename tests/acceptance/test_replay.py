@@ -1,4 +1,4 @@
-"""CONTRACT section 4, `driftbus replay`: what is printed, where, with which exit code; no later record counts."""
+"""CONTRACT section 4, `driftbus replay`: what is printed, where, with which exit code."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_window_of_a_replay_counts_as_a_log_of_the_outcomes_alone(told: Any)
 
 
 def test_twice_the_same_bytes_and_gz_is_the_same(told: Any, tmp_path: Path) -> None:
-    file, written, events = told
+    _, written, events = told
     packed = write_lines(tmp_path / "events.jsonl.gz", written)
     again = run_cli("replay", str(packed))
     assert again.returncode == 0
@@ -158,9 +158,8 @@ def test_a_table(tmp_path: Path) -> None:
         wrong = rng.random() < (0.05 if i < 700 else 0.5)
         said = truth ^ int(wrong)
         when = f"2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z"
-        rows.append(
-            f"{when},{rng.gauss(10, 2):.3f},{rng.choice(('DE', 'FR', ''))},{said},{0.9 if said else 0.1},{truth}"
-        )
+        features = f"{rng.gauss(10, 2):.3f},{rng.choice(('DE', 'FR', ''))}"
+        rows.append(f"{when},{features},{said},{0.9 if said else 0.1},{truth}")
     file = tmp_path / "shop.csv"
     file.write_text("\n".join(rows) + "\n")
     columns = ["--label", "truth", "--prediction", "said", "--score", "p", "--timestamp", "when"]
