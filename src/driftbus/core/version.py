@@ -122,7 +122,7 @@ class VersionMonitor:
                 self._watch("log_loss", log_loss_rule, losses, pos, "concept", alarms)
         else:
             self._observe("error", regression_rule, errors, pos, "concept", alarms)
-            squared = [e * e for e in errors]
+            squared = [float(e) * e for e in errors]  # an integer would outgrow the 64 bits of the state
             self._observe("squared_error", _squared_error_rule, squared, pos, "concept", alarms)
         if rows.challenger_errors is not None and restorable(settings.challenger):
             gaps = gaps_of(errors, rows.challenger_errors)
