@@ -18,12 +18,16 @@ LOOK_EVERY = 16
 
 
 class Lane:
-    """`absorb` moves on; `next_stop` says where the version must be looked at next."""
+    """`absorb` moves on; `next_stop` says where the version must be looked at next.
 
-    __slots__ = ("_at_o", "_at_p", "outcomes", "predictions", "version")
+    `opened` is the position of the version's first prediction, if it is in this block.
+    """
 
-    def __init__(self, version: VersionMonitor) -> None:
+    __slots__ = ("_at_o", "_at_p", "opened", "outcomes", "predictions", "version")
+
+    def __init__(self, version: VersionMonitor, opened: int = -1) -> None:
         self.version = version
+        self.opened = opened
         self.predictions: PredictionColumns | None = None
         self.outcomes: OutcomeColumns | None = None  # those that can be compared
         self._at_p = 0

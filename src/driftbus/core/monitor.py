@@ -262,7 +262,9 @@ class StreamMonitor:
             if version is None:
                 version = self._open_version(key, mine.tss[0])
                 marks.append(Mark(mine.pos[0], OPENED, key, None))
-            lane = lanes[key] = Lane(version)
+                lane = lanes[key] = Lane(version, opened=mine.pos[0])
+            else:
+                lane = lanes[key] = Lane(version)
             lane.predictions = mine
             for pos, alarm in version.watch_predictions(mine):
                 marks.append(Mark(pos, ALARM, version, alarm))
@@ -272,12 +274,16 @@ class StreamMonitor:
     ) -> None:
         for key, members in by_version(rows.versions, rows.roles).items():
             mine = rows if members is None else rows.part(members)
-            compared = mine.comparable()
             version = self.versions.get(key)
             if version is None:
                 # Its prediction was read before the version was forgotten: joined, no longer watched.
                 continue
             lane = lanes.get(key) or lanes.setdefault(key, Lane(version))
+            if mine.pos[0] < lane.opened:  # likewise, and then a new prediction opened it again
+                mine = mine.part([i for i, pos in enumerate(mine.pos) if pos >= lane.opened])
+                if not mine.pos:
+                    continue
+            compared = mine.comparable()
             lane.outcomes = compared
             for pos, alarm in version.watch_outcomes(mine, compared):
                 marks.append(Mark(pos, ALARM, version, alarm))
@@ -362,10 +368,13 @@ class StreamMonitor:
         self.ledger.deployments.append(DeploymentView(self.clock, key[0], rolled_back))
 
     def _take_model_event(self, event: ModelEvent, pos: int, out: Decisions) -> None:
+        asked = self.policy.in_flight
+        answered = asked is not None and event.retrain_request_id in (None, asked)
         if event.type in ("model-deployed", "model-rolled-back"):
             self._deploy(event, pos, out)
+        if answered and event.type == "model-deployed":
             self.ledger.request_ended("deployed", self.clock)
-        elif event.type == "training-failed":
+        elif answered and event.type == "training-failed":
             self.ledger.request_ended("failed", self.clock)
         requests = self.policy.on_model_event(event, self.moment(), self._production())
         self._ask(requests, pos, out)
