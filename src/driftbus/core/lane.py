@@ -20,14 +20,16 @@ LOOK_EVERY = 16
 class Lane:
     """`absorb` moves on; `next_stop` says where the version must be looked at next.
 
-    `opened` is the position of the version's first prediction, if it is in this block.
+    `opened` is the position of the version's first prediction, if it is in this block; `met` those at which
+    predictions of this block first brought custom signals, by name.
     """
 
-    __slots__ = ("_at_o", "_at_p", "opened", "outcomes", "predictions", "version")
+    __slots__ = ("_at_o", "_at_p", "met", "opened", "outcomes", "predictions", "version")
 
     def __init__(self, version: VersionMonitor, opened: int = -1) -> None:
         self.version = version
         self.opened = opened
+        self.met: dict[str, int] = {}
         self.predictions: PredictionColumns | None = None
         self.outcomes: OutcomeColumns | None = None  # those that can be compared
         self._at_p = 0

@@ -266,7 +266,7 @@ class StreamMonitor:
             else:
                 lane = lanes[key] = Lane(version)
             lane.predictions = mine
-            for pos, alarm in version.watch_predictions(mine):
+            for pos, alarm in version.watch_predictions(mine, lane.met):
                 marks.append(Mark(pos, ALARM, version, alarm))
 
     def _look_at_outcomes(
@@ -285,7 +285,7 @@ class StreamMonitor:
                     continue
             compared = mine.comparable()
             lane.outcomes = compared
-            for pos, alarm in version.watch_outcomes(mine, compared):
+            for pos, alarm in version.watch_outcomes(mine, compared, lane.met):
                 marks.append(Mark(pos, ALARM, version, alarm))
 
     def _compare(self, rows: OutcomeColumns) -> OutcomeColumns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -30,6 +30,13 @@ from driftbus.core.signals import (
 from driftbus.core.task import outcome_error
 
 PosAlarm = tuple[int, Alarm]
+
+NEVER = 1 << 62
+# Custom signals that predictions bring, and as many that labels do: each costs a few kilobytes, and whoever
+# sends a new name with every record does not fill the memory.
+MAX_CUSTOM_SIGNALS = 100
+# The watch of a custom signal that comes with labels; in events it is `custom/<name>` all the same.
+LABEL_SIGNAL = "labelled/"
 
 _NUMBERS = frozenset({float, int})
 
@@ -62,7 +69,9 @@ class VersionMonitor:
             settings.features, settings.signals, max_categories=limits.max_categories
         )
         self.watches: dict[str, SignalWatch] = {}
+        # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
+        self.label_signals: set[str] = set()
         self.rows = Rows(History(limits.max_classes), History())
         rule_windows = tuple(rule.window for rule in settings.retrain.rules)
         self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
@@ -85,8 +94,9 @@ class VersionMonitor:
 
     # -- signals -------------------------------------------------------------------------------------
 
-    def watch_predictions(self, rows: PredictionColumns) -> list[PosAlarm]:
-        """Fold predictions into the label-free signals."""
+    def watch_predictions(self, rows: PredictionColumns, met: dict[str, int]) -> list[PosAlarm]:
+        """Fold predictions into the label-free signals; `met` takes the positions at which names of custom
+        signals are first seen."""
         alarms: list[PosAlarm] = []
         pos, scores, signals = rows.pos, rows.scores, rows.signals
         self.predictions += len(pos)
@@ -96,21 +106,30 @@ class VersionMonitor:
             self._watch("score", score_rule, scores, pos, "prediction", alarms)
         if signals.count(None) != len(signals):
             names = {name for row in signals if row for name in row}
-            self.prediction_signals |= names
-            self._watch_custom(sorted(names), signals, pos, alarms)
+            known = self.prediction_signals
+            if not known.issuperset(names):
+                for at, row in zip(pos, signals, strict=True):
+                    for name in row or ():
+                        if name not in known and len(known) < MAX_CUSTOM_SIGNALS:
+                            known.add(name)
+                            met[name] = at
+            for name in sorted(names & known):
+                column = [row.get(name) if row else None for row in signals]
+                self._watch(f"custom/{name}", partial(_custom_rule, name), column, pos, "prediction", alarms)
         return alarms
 
-    def watch_outcomes(self, rows: OutcomeColumns, compared: OutcomeColumns | None) -> list[PosAlarm]:
-        """Fold outcomes, and those of them that can be compared, into the signals that need a label."""
+    def watch_outcomes(
+        self, rows: OutcomeColumns, compared: OutcomeColumns | None, met: Mapping[str, int]
+    ) -> list[PosAlarm]:
+        """Fold outcomes, and those of them that can be compared, into the signals that need a label. `met`:
+        see `watch_predictions`."""
         alarms: list[PosAlarm] = []
         if self.retired:
             return alarms
         if compared is not None:
             self._watch_errors(compared, alarms)
-        signals = rows.signals
-        if signals.count(None) != len(signals):
-            names = {name for row in signals if row for name in row} - self.prediction_signals
-            self._watch_custom(sorted(names), signals, rows.pos, alarms)
+        if rows.signals.count(None) != len(rows.signals):
+            self._watch_label_signals(rows, met, alarms)
         return alarms
 
     def _watch_errors(self, rows: OutcomeColumns, alarms: list[PosAlarm]) -> None:
@@ -128,14 +147,26 @@ class VersionMonitor:
             gaps = gaps_of(errors, rows.challenger_errors)
             self._watch("challenger_gap", challenger_gap_rule, gaps, pos, "concept", alarms)
 
-    def _watch_custom(
-        self, names: Sequence[str], rows: Sequence[Any], pos: Sequence[int], alarms: list[PosAlarm]
+    def _watch_label_signals(
+        self, rows: OutcomeColumns, met: Mapping[str, int], alarms: list[PosAlarm]
     ) -> None:
-        for name in names:
-            column = [row.get(name) if row else None for row in rows]
-            key = f"custom/{name}"
-            if key in self.watches or len(self.watches) < 100:
-                self._watch(key, partial(_custom_rule, name), column, pos, "prediction", alarms)
+        """Custom signals that come with labels: those that no prediction up to that row has brought."""
+        known, kept = self.prediction_signals, self.label_signals
+        names: set[str] = set()
+        for at, row in zip(rows.pos, rows.signals, strict=True):
+            for name in row or ():
+                if name not in known or at < met.get(name, -1):
+                    if name not in kept and len(kept) < MAX_CUSTOM_SIGNALS:
+                        kept.add(name)
+                    names.add(name)
+        for name in sorted(names & kept):
+            until = met.get(name, NEVER)
+            column = [
+                row.get(name) if row and at < until else None
+                for at, row in zip(rows.pos, rows.signals, strict=True)
+            ]
+            key = LABEL_SIGNAL + name
+            self._watch(key, partial(_custom_rule, name), column, rows.pos, "prediction", alarms)
 
     def _watch(
         self,
@@ -266,7 +297,7 @@ class VersionMonitor:
             "task": self.setup.task,
             "features": self.features.dump(),
             "watches": {name: watch.dump() for name, watch in self.watches.items()},
-            "prediction_signals": sorted(self.prediction_signals),
+            "custom_signals": [sorted(self.prediction_signals), sorted(self.label_signals)],
             "outcome_history": self.rows.outcomes.dump(),
             "prediction_history": self.rows.predictions.dump(),
             "performance": self.performance.dump(),
@@ -290,7 +321,7 @@ class VersionMonitor:
         self.watches = {
             name: SignalWatch.load(watch, rule_of(name, setup)) for name, watch in state["watches"].items()
         }
-        self.prediction_signals = set(state["prediction_signals"])
+        self.prediction_signals, self.label_signals = map(set, state["custom_signals"])
         self.rows = Rows(History.load(state["outcome_history"]), History.load(state["prediction_history"]))
         self.performance = self._load_performance(state["performance"], self.windows)
         self.challenger_performance = self._load_performance(
@@ -328,8 +359,9 @@ def _squared_error_rule(plan: SignalPlan) -> SignalRule:
 def rule_of(name: str, setup: Setup) -> SignalRule:
     """The rule of a signal by its name."""
     plan = setup.settings.signals
-    if name.startswith("custom/"):
-        return custom_rule(plan, name.removeprefix("custom/"))
+    for prefix in ("custom/", LABEL_SIGNAL):
+        if name.startswith(prefix):
+            return custom_rule(plan, name.removeprefix(prefix))
     if name in ("error", "squared_error") and setup.task == "regression":
         return regression_rule(plan, name)
     rules = {
