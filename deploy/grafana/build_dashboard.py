@@ -186,10 +186,12 @@ def labels() -> list[tuple[int, int, Json]]:
                     name) for q, name in ((0.5, "p50"), (0.95, "p95"))],
         )),
         (8, 8, lines(
-            "Labels that met no prediction, and corrections", "Per second. Late: the prediction had expired; orphan: "
-            "nobody made it.", "ops",
+            "Labels that made no outcome, and corrections", "Per second. Late: the prediction had expired; orphan: "
+            "nobody made it; duplicate: known already.", "ops",
             [target(f"sum by (reason) (rate(driftbus_labels_unmatched_total{{{STREAM}}}[$__rate_interval]))",
                     "{{reason}}"),
+             target(f"sum(rate(driftbus_duplicate_predictions_total{{{STREAM}}}[$__rate_interval]))",
+                    "predictions sent twice"),
              target(f"sum(rate(driftbus_label_corrections_total{{{STREAM}}}[$__rate_interval]))", "corrections"),
              target(f"sum(rate(driftbus_unknown_retrain_request_ids_total{{{STREAM}}}[$__rate_interval]))",
                     "model events with an unknown request")],

@@ -18,12 +18,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from driftbus.config import Settings
 from driftbus.core.partition import StepInput, StepResult
 from driftbus.counters import Counters
-from driftbus.errors import StateError
+from driftbus.errors import StateError, Unavailable
 from driftbus.intake import INPUTS, Intake, take_in
 from driftbus.journal import Ranges
 from driftbus.ports import Bus, Consumer, Record, TopicPartition, Transaction
@@ -42,6 +42,9 @@ HOMES_KEPT = 100_000
 # How far predictions and labels may be apart in event time while one is still being caught up with: an hour
 # of a busy partition is what fits into memory many times over; live traffic is never so far apart.
 MAX_LEAD_MS = 3_600_000
+# After so long without a record a partition is snapshotted as a whole. Otherwise one with a record an hour
+# would need days of its inputs for a restore, and one with a record a day more than their retention holds.
+QUIET_S = 60.0
 # Asking the broker for ends costs a request per input: often enough for an alert with `for: 1m`.
 LAG_EVERY_S = 5.0
 
@@ -117,7 +120,7 @@ class Worker:
             records = self._gather(consumer)
             if self.restoring:
                 self._restore_some(consumer)
-            due = self._ticks(consumer) if not records else {}
+            due = {n: tick for n, tick in self._ticks(consumer).items() if n not in records}
             self._align(consumer)
             self._measure_lag(consumer)
             if records or due:
@@ -144,6 +147,7 @@ class Worker:
             for number in numbers:
                 self.tasks.pop(number, None)
                 self.restoring.pop(number, None)
+                self._idle_since.pop(number, None)
         self._paused.difference_update(partitions)
 
     def _restore_some(self, consumer: Consumer) -> None:
@@ -200,7 +204,12 @@ class Worker:
                 tp = TopicPartition(self._topics[name], number)
                 lag = 0
                 if not consumer.at_end(tp):
-                    end = self._bus.end_offset(tp.topic, number, committed=True)
+                    try:
+                        end = self._bus.end_offset(tp.topic, number, committed=True)
+                    except Unavailable as error:
+                        # A number for people is no reason to begin anew; what works needs the broker too.
+                        log.info("the lag is not known: %s", error)
+                        return
                     lag = max(0, end - task.positions[name])
                 self.lag[name, number] = lag
 
@@ -233,7 +242,7 @@ class Worker:
         now = time.monotonic()
         due: dict[int, int | None] = {}
         for number, task in self.tasks.items():
-            if task.fresh:
+            if task.fresh or self._is_quiet(task, now):
                 due[number] = None
                 continue
             if not all(consumer.at_end(TopicPartition(self._topics[name], number)) for name in INPUTS):
@@ -248,6 +257,11 @@ class Worker:
                 due[number] = task.partition.clock + passed_ms
                 self._idle_since[number] = now
         return due
+
+    @staticmethod
+    def _is_quiet(task: Task, now: float) -> bool:
+        """Whether nothing has come for long, and a restore would have something to fold."""
+        return now > task.stepped_at + QUIET_S and task.journal.floor < task.journal.next_step
 
     def _step(
         self,
@@ -271,16 +285,17 @@ class Worker:
                 topics = records.get(number, {})
                 limits = self.settings.limits
                 taken = take_in(topics, task.partition.admits, limits.max_record_bytes)
-                given = StepInput(taken.runs, self._idle(consumer, number), ticks.get(number))
+                given = StepInput(taken.runs, self._idle(consumer, number, topics), ticks.get(number))
                 clock = task.partition.clock
                 result = results[number] = task.partition.step(given)
                 ranges = self._advance(task, taken)
                 publisher.outcomes(number, result)
                 publisher.dead_letters(taken.dead)
                 publisher.unmatched(result.unmatched)
-                state = list(task.journal.step(task.partition, given, result, ranges, clock, everything))
+                whole = everything or task.fresh or (not topics and self._is_quiet(task, time.monotonic()))
+                state = list(task.journal.step(task.partition, given, result, ranges, clock, whole))
                 publisher.state(number, state)
-                task.fresh = False
+                task.fresh, task.stepped_at = False, time.monotonic()
                 for name in INPUTS:
                     offsets[TopicPartition(self._topics[name], number)] = task.positions[name]
                 self._count(number, topics, taken, result)
@@ -290,11 +305,14 @@ class Worker:
         transaction.commit()
         self.counters.transaction(time.perf_counter() - started)
 
-    def _idle(self, consumer: Consumer, number: int) -> frozenset[str]:
+    def _idle(self, consumer: Consumer, number: int, topics: Mapping[str, object]) -> frozenset[str]:
+        """The topics that were read to their end. Labels of this very step come after its predictions: until
+        they are folded they hold event time back, or a backlog's predictions would expire before them."""
         return frozenset(
             name
             for name in ("predictions", "labels")
             if consumer.at_end(TopicPartition(self._topics[name], number))
+            and (name == "predictions" or name not in topics)
         )
 
     def _advance(self, task: Task, taken: Intake) -> Ranges:
@@ -317,11 +335,11 @@ class Worker:
             counters.dead_letters[key] = counters.dead_letters.get(key, 0) + 1
         if topics:
             self._idle_since.pop(number, None)
-        strangers = {stream for stream in result.touched if self._home_of(stream) != number}
+        strangers = {stream for stream in result.touched if self.home_of(stream) != number}
         for run in taken.runs if strangers else ():
             counters.misrouted[run.topic] += sum(event.stream in strangers for event in run.events)
 
-    def _home_of(self, stream: str) -> int:
+    def home_of(self, stream: str) -> int:
         """The partition that the bus's partitioner gives a stream."""
         where = self._home.get(stream)
         if where is None:

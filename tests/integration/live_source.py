@@ -177,6 +177,10 @@ class LiveSource:
     def streams(self) -> list[StreamView]:
         return [self._view(name) for name in self.names]
 
+    def chart(self, name: str) -> tuple[ChartPoint, ...]:
+        detail = self.stream(name)
+        return () if detail is None else detail.chart
+
     def stream(self, name: str) -> StreamDetail | None:
         if name not in self.names:
             return None

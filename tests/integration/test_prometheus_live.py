@@ -175,7 +175,7 @@ def test_the_numbers_are_those_of_the_traffic(live: Prometheus) -> None:
     assert one('driftbus_misrouted_records_total{topic="labels"}') > 0
     for topic, reason in (
         ("predictions", "not_json"),
-        ("predictions", "invalid"),
+        ("predictions", "too_long"),
         ("labels", "bad_timestamp"),
     ):
         assert one(f'driftbus_dead_letters_total{{topic="{topic}",reason="{reason}"}}') > 0

@@ -17,10 +17,11 @@ from driftbus.topics import topic_specs
 
 
 class WorkerProcess:
-    """One `driftbus worker`. Its output goes to a file that failures show."""
+    """One `driftbus worker`, with a page and metrics where a `port` is given. Its output goes to a file that
+    failures show."""
 
-    def __init__(self, config: Path, name: str) -> None:
-        self.config, self.name = config, name
+    def __init__(self, config: Path, name: str, port: int | None = None) -> None:
+        self.config, self.name, self.port = config, name, port
         self.log = config.parent / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._begins = 0
@@ -30,7 +31,8 @@ class WorkerProcess:
         environment = {
             **os.environ,
             "DRIFTBUS_WORKER_ID": self.name,
-            "DRIFTBUS_HTTP__ENABLED": "false",
+            "DRIFTBUS_HTTP__ENABLED": "false" if self.port is None else "true",
+            "DRIFTBUS_HTTP__PORT": str(self.port or 8711),
         }
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(

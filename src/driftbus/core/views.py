@@ -135,6 +135,7 @@ class StreamView:
     predictions_total: int = 0
     outcomes_total: int = 0
     labels_unmatched: Counts = field(default_factory=dict)  # reason → n
+    duplicate_predictions_total: int = 0
     label_corrections_total: int = 0
     last_prediction_ms: int | None = None
     last_label_ms: int | None = None
@@ -228,6 +229,9 @@ class Source(Protocol):
 
     def streams(self) -> Iterable[StreamView]:
         """Every stream of the partitions assigned and restored right now."""
+
+    def chart(self, name: str) -> tuple[ChartPoint, ...]:
+        """The chart alone of one of them; empty when it is not here."""
 
     def stream(self, name: str) -> StreamDetail | None:
         """One of them in full; None when it is not here."""

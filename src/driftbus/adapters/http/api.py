@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from driftbus.core.views import EpisodeView, StreamDetail, StreamView, WorkerView
+from driftbus.core.views import ChartPoint, EpisodeView, StreamDetail, StreamView, WorkerView
 
 # How bad an open episode of each category is, for "worst first": a changed error harms at once, broken data
 # soon, the rest perhaps. Categories that are not named here count as 1.
@@ -66,16 +66,17 @@ def detail_json(detail: StreamDetail) -> dict[str, Any]:
     """A stream in full, its chart as columns: a third of the size of one object a point."""
     shown = _fields(detail)
     shown["view"] = stream_json(detail.view)
-    shown["chart"] = chart_json(detail)
+    shown["chart"] = chart_json(detail.chart)
     return shown
 
 
-def chart_json(detail: StreamDetail) -> dict[str, list[float | int | None]]:
+def chart_json(chart: Sequence[ChartPoint]) -> dict[str, list[float | int | None]]:
+    """A chart as columns."""
     return {
-        "ts_ms": [p.ts_ms for p in detail.chart],
-        "error": [p.error for p in detail.chart],
-        "outcomes": [p.outcomes for p in detail.chart],
-        "challenger_error": [p.challenger_error for p in detail.chart],
+        "ts_ms": [p.ts_ms for p in chart],
+        "error": [p.error for p in chart],
+        "outcomes": [p.outcomes for p in chart],
+        "challenger_error": [p.challenger_error for p in chart],
     }
 
 

@@ -107,7 +107,13 @@ LAG = _metric(
 PREDICTIONS = _metric("predictions_total", "counter", "Predictions taken.", _STREAM)
 OUTCOMES = _metric("outcomes_total", "counter", "Predictions joined with their label.", _STREAM)
 UNMATCHED = _metric(
-    "labels_unmatched_total", "counter", "Labels that found no prediction.", ("stream", "reason")
+    "labels_unmatched_total",
+    "counter",
+    "Labels that made no outcome: late (after the horizon), orphan (no prediction came), duplicate (known).",
+    ("stream", "reason"),
+)
+DUPLICATES = _metric(
+    "duplicate_predictions_total", "counter", "Predictions whose id was known already: left out.", _STREAM
 )
 CORRECTIONS = _metric("label_corrections_total", "counter", "Labels that replaced an earlier one.", _STREAM)
 LAST_PREDICTION = _metric(
@@ -164,7 +170,7 @@ WORKER_METRICS = (
 )  # fmt: skip
 PARTITION_METRICS = (RESTORED_RATIO, PENDING, EARLY_LABELS, REMEMBERED, WATERMARK, LAG)
 STREAM_METRICS = (
-    PREDICTIONS, OUTCOMES, UNMATCHED, CORRECTIONS, LAST_PREDICTION, LAST_LABEL, MODEL_METRIC,
+    PREDICTIONS, OUTCOMES, UNMATCHED, DUPLICATES, CORRECTIONS, LAST_PREDICTION, LAST_LABEL, MODEL_METRIC,
     MODEL_METRIC_WINDOW, CHALLENGER_METRIC, EPISODES_OPENED, EPISODES_CLOSED, EPISODE_OPEN, LAST_DRIFT,
     REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, MODEL_VERSIONS, STREAM_INFO,
 )  # fmt: skip
@@ -176,9 +182,15 @@ def as_markdown() -> str:
     parts = [
         "# Metrics\n\n"
         "What `/metrics` of a worker shows, in Prometheus's text format or OpenMetrics. Stream counters are "
-        "part of the state: a restart or a move to another worker continues them, and a revoked partition's "
-        "series vanish at once, so `sum by (stream)` over all workers is right. Standard `process_*` metrics "
-        "stand beside these.\n"
+        "part of the state: a restart or a move to another worker continues them (they are taken back by no "
+        "more than the step that was not committed yet), and a revoked partition's series vanish at once, so "
+        "`sum by (stream)` over all workers is right. A worker's own counters begin at 0 with its process. "
+        "Standard `process_*` metrics stand beside these.\n\n"
+        "The metrics of models are read anew for at most 1,000 changed streams a scrape (100 a second on "
+        "average), the longest unread first: with thousands of busy streams a value is up to some minutes "
+        "old. Counters, episodes and requests are always of the moment of the scrape. Over windows only "
+        "error, accuracy, F1, log loss and ROC AUC, or MAE and RMSE, and metrics of one's own are exported; "
+        "the page and `/api/streams/{stream}` show the others too.\n"
     ]
     for title, metrics in (
         ("A worker", WORKER_METRICS),

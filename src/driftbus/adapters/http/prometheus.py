@@ -22,9 +22,13 @@ from driftbus.adapters.http.metric_table import Metric
 from driftbus.adapters.http.stream_families import STREAM_FAMILIES
 from driftbus.core.views import HistogramView, StreamView, WorkerView
 
-# Exported at 0 for each input topic, so that `increase()` sees the first one; the codec's reasons. One that
-# is missing here appears with its first record all the same.
-REASONS_DEAD_LETTERED = ("bad_timestamp", "invalid", "not_json", "stream_limit", "too_large")
+# Exported at 0 for each input topic, so that `increase()` sees the first one: what decoding and admission
+# refuse. One that is missing here appears with its first record all the same.
+REASONS_DEAD_LETTERED = (
+    "bad_timestamp", "missing_field", "not_an_object", "not_json", "null_label", "number_range",
+    "stream_limit", "tombstone", "too_deep", "too_large", "too_long", "unsupported_version", "wrong_type",
+    "wrong_value",
+)  # fmt: skip
 
 
 def _histogram(metric: Metric, view: HistogramView | None) -> Family:

@@ -180,9 +180,7 @@ class _Pages:
         views = api.worst_first(views)[: _whole(query.get("limit"), matching)]
         shown = [api.stream_json(view) for view in views]
         for entry in shown[: min(_whole(query.get("charts"), 0), _MAX_CHARTS)]:
-            detail = self._source.stream(entry["stream"])
-            if detail is not None:
-                entry["chart"] = api.chart_json(detail)
+            entry["chart"] = api.chart_json(self._source.chart(entry["stream"]))
         body = {
             "worker": api.worker_json(self._source.worker()),
             "totals": totals,

@@ -16,11 +16,15 @@ from driftbus.core.views import StreamView
 
 # Exported at 0 before the first one happens: `increase()` misses a counter that is born at 1. Rarer ones
 # appear with their first count; alerts use the last-drift timestamp, which misses nothing.
-REASONS_UNMATCHED = ("late", "orphan")
+REASONS_UNMATCHED = ("late", "orphan", "duplicate")
 REASONS_REQUESTED = ("drift", "performance", "schedule", "manual")
 CATEGORIES = ("concept", "data", "prediction", "quality")
 # Of closed episodes only the categories that were ever opened: 20 more zeros for each stream else.
 KINDS = ("sudden", "gradual", "incremental", "recurrent", "undetermined")
+
+# Not exported over windows, where each is one more series per stream and window; the page and the API show
+# them. What is left tells how often it errs, how badly, and how well it ranks.
+SINCE_DEPLOYMENT_ONLY = frozenset({"balanced_accuracy", "kappa", "precision", "recall", "bias", "r2"})
 
 # Views and their label parts (`{stream="…"`, brace left open), side by side.
 Rows = tuple[Sequence[StreamView], Sequence[str]]
@@ -115,7 +119,8 @@ def _windows(rows: Rows) -> Family:
     levels: dict[str, _Levels] = {}
     lines: list[str] = []
     for view, at in zip(*rows, strict=True):
-        for window, values in view.windowed.items():
+        for window, every in view.windowed.items():
+            values = {name: value for name, value in every.items() if name not in SINCE_DEPLOYMENT_ONLY}
             if values:
                 if window not in levels:
                     levels[window] = _Levels(t.MODEL_METRIC_WINDOW, window)
@@ -172,6 +177,7 @@ STREAM_FAMILIES: tuple[Callable[[Rows], Family], ...] = (
     _plain(t.PREDICTIONS, "predictions_total"),
     _plain(t.OUTCOMES, "outcomes_total"),
     _keyed(t.UNMATCHED, attrgetter("labels_unmatched"), REASONS_UNMATCHED),
+    _plain(t.DUPLICATES, "duplicate_predictions_total"),
     _plain(t.CORRECTIONS, "label_corrections_total"),
     _timestamp(t.LAST_PREDICTION, "last_prediction_ms"),
     _timestamp(t.LAST_LABEL, "last_label_ms"),

@@ -1,7 +1,7 @@
 // The page of a driftbus worker: asks /api/streams every two seconds and shows what it says.
 // Names come from events, so they are only ever set as text; nothing here makes markup of data.
 
-import { errorChart, level, sparkline } from "./chart.js";
+import { errorChart, lately, level, sparkline } from "./chart.js";
 
 const POLL_MS = 2_000;
 const SHOWN = 200; // rows in the list; the search finds the others
@@ -226,7 +226,8 @@ function featureTable(detail) {
   return table("Features", "numbers", ["feature", "kind", "reference", "lately", "missing", "unseen"], detail.features.map((f) => [
     h("span", {}, f.name, f.moved ? h("span", { class: "chip warn" }, "moved") : null),
     f.kind,
-    f.redacted ? h("span", { class: "quiet" }, "redacted") : level(f.before),
+    f.redacted ? h("span", { class: "quiet" }, "redacted") : f.kind === "numeric" && f.before === null
+      ? h("span", { class: "quiet", title: "the reference is made of its first 960 values" }, "learning") : level(f.before),
     f.redacted ? h("span", { class: "quiet" }, "redacted") : level(f.after),
     percent(f.missing_ratio), f.kind === "categorical" ? percent(f.unseen_ratio) : "–",
   ]));
@@ -247,14 +248,14 @@ function sliceTable(detail) {
 
 function facts(detail) {
   const { view } = detail;
-  const unmatched = sum(view.labels_unmatched);
-  const delays = Object.entries(detail.label_delay_s).map(([q, s]) => `${q} ${duration(s * 1000)}`).join(", ");
+  const unmatched = Object.entries(view.labels_unmatched).map(([reason, n]) => `${count(n)} ${reason}`).join(", ");
+  const delays = Object.entries(detail.label_delay_s).map(([q, s]) => `${q.slice(1)}% within ${duration(s * 1000)}`).join(", ");
   const entries = [
     ["model", view.model_version ?? "–"], ["task", view.task], ["partition", String(view.partition)],
     ["predictions", count(view.predictions_total)], ["outcomes", count(view.outcomes_total)],
     ["last prediction", moment(view.last_prediction_ms)], ["last label", moment(view.last_label_ms)],
-    ["labels come after", delays || "–"],
-    ["labels without prediction", count(unmatched)], ["corrections", count(view.label_corrections_total)],
+    ["labels come", delays || "–"],
+    ["labels not joined", unmatched || "0"], ["corrections", count(view.label_corrections_total)],
   ];
   return h("dl", { class: "facts" }, entries.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
@@ -263,7 +264,7 @@ function showDetail(detail) {
   const { view } = detail;
   const main = byId("detail");
   const state = stateOf(view);
-  const challenger = detail.chart.challenger_error.findLast((v) => v !== null) ?? null;
+  const challenger = lately(detail.chart, "challenger_error");
   const width = Math.max(300, Math.min(1100, main.clientWidth - (innerWidth < 760 ? 24 : 42)));
   main.replaceChildren(
     h("a", { class: "back", href: "#/" }, "‹ all streams"),

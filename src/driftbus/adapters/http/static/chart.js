@@ -68,8 +68,16 @@ export function regroup(chart, points) {
   const least = Math.max(LEAST_OUTCOMES, chart.outcomes.reduce((total, n) => total + n, 0) / points);
   const made = { ts_ms: [], error: [], outcomes: [], challenger_error: [] };
   let group = null;
+  let before = null; // the group closed last, unless a gap came since
   const close = () => {
     if (!group) return;
+    if (before && group.n < least / 2) {
+      // What is left at an end is too little for a point of its own: it goes to its neighbour.
+      for (const column of Object.values(made)) column.pop();
+      for (const key of ["n", "error", "challenged", "challenger"]) before[key] += group[key];
+      group = before;
+    }
+    before = group;
     made.ts_ms.push(group.ts);
     made.outcomes.push(group.n);
     made.error.push(group.error / group.n);
@@ -80,6 +88,7 @@ export function regroup(chart, points) {
     const n = chart.outcomes[i];
     if (!present(chart.error[i]) || !n) {
       close(); // a gap stays one
+      before = null;
       made.ts_ms.push(chart.ts_ms[i]);
       made.outcomes.push(0);
       made.error.push(null);
@@ -97,6 +106,17 @@ export function regroup(chart, points) {
   }
   close();
   return made;
+}
+
+/** The mean of a column over the newest bins that hold at least `rows` outcomes; null without any. */
+export function lately(chart, column, rows = 1_000) {
+  let [n, total] = [0, 0];
+  for (let i = chart.outcomes.length - 1; i >= 0 && n < rows; i--) {
+    if (!present(chart[column][i])) continue;
+    n += chart.outcomes[i];
+    total += chart.outcomes[i] * chart[column][i];
+  }
+  return n ? total / n : null;
 }
 
 /** A line alone, for a row of the list. */
