@@ -200,13 +200,12 @@ def test_a_learned_scale_stays_in_the_unit_interval_whatever_it_learned_from(
     scale = LevelScale()
     bins = 0
     while not scale.live:
-        scale.take([values[(bins * BIN + place) % len(values)] for place in range(BIN)])
+        taken = [values[(bins * BIN + place) % len(values)] for place in range(BIN)]
+        scale.learn(taken, min(taken), max(taken))
         scale.freeze()
         bins += 1
     assert bins == 60  # 960 rows: detection begins before the 1,000th
-    mean = scale.take([later] * BIN)
-    assert mean is not None
-    y = scale.scale(mean)
+    y = scale.scale(scale.mean([later] * BIN, later, later))
     assert 0.0 <= y <= 1.0
     assert math.isfinite(scale.unscale(y))
     assert math.isfinite(scale.recent)

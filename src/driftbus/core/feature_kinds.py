@@ -12,7 +12,7 @@ from typing import Any
 from driftbus.core.categories import RELIABLE_TURNS, Categories
 from driftbus.core.levels import Level
 from driftbus.core.probes import SignalHit
-from driftbus.core.scaling import BIN
+from driftbus.core.scaling import BIN, HUGE
 from driftbus.core.settings import SignalPlan
 from driftbus.core.shares import REFERENCE_TURNS, TURN, Share
 from driftbus.core.views import FeatureView
@@ -109,15 +109,21 @@ class Number(Feature):
         self._level = Level(f"feature/{name}", plan.features, "both", hidden=hidden, state=inner)
 
     def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
-        """One bin; the plain case (live, all numbers, none clipped) decided by two comparisons."""
-        scale = self._level.scale
+        """One bin; the plain cases (all numbers; none clipped once live) decided by two comparisons."""
+        level = self._level
+        scale = level.scale
         try:
             # Anything that is no number fails to compare or to add; infinities are out of bounds.
-            if scale.low <= min(values) and max(values) <= scale.high:
+            least, most = min(values), max(values)
+            if scale.low <= least and most <= scale.high:
                 mean = fsum(values) / BIN
                 if mean == mean:  # no NaN among them
-                    self._level.push(mean, values, index, hits)
+                    level.push(mean, values, index, hits)
                     return
+            elif not scale.live and least >= -HUGE and most <= HUGE and fsum(values) < inf:  # no NaN here too
+                self.fresh = False
+                level.learn(values, least, most)
+                return
         except TypeError:
             values = [value for value in values if value is not None]
         self._take_some(values, index, hits)

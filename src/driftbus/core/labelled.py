@@ -13,22 +13,37 @@ from driftbus.core.task import outcome_error, positive_class
 # A probability is trusted no further than this: beyond it one confident mistake would outweigh a
 # hundred honest ones. -log(1e-3) = 6.9 nats is also where the log-loss signal is scaled to 1.
 LEAST_PROBABILITY = 1e-3
+_WORST = -log(LEAST_PROBABILITY)
 
 
 def log_losses(labels: Sequence[Json], scores: Sequence[Any], positive: Scalar | None) -> list[float | None]:
     """−log of the probability given to the label, per row; None where no score tells."""
-    losses: list[float | None] = []
-    for label, score in zip(labels, scores, strict=True):
-        if score is None:
-            losses.append(None)
-            continue
-        if type(score) is dict:
-            p = score.get(label if type(label) is str else str(label))
-        else:
-            one = positive_class(positive, label)
-            p = None if one is None else score if label == one else 1.0 - score
-        losses.append(None if p is None else -log(min(1.0, max(LEAST_PROBABILITY, p))))
-    return losses
+    if not _NUMBERS.issuperset(map(type, scores)):
+        return [_log_loss(label, score, positive) for label, score in zip(labels, scores, strict=True)]
+    pairs = zip(labels, scores, strict=True)
+    given: list[float | None]
+    if positive is not None:
+        given = [score if label == positive else 1.0 - score for label, score in pairs]
+    elif _NUMBERS.issuperset(map(type, labels)):
+        given = [score if label == 1 else None for label, score in pairs]
+    else:
+        return [_log_loss(label, score, positive) for label, score in pairs]
+    # As `_log_loss`, written out: a call for each row would be most of the cost.
+    return [
+        None if p is None else -log(p if p < 1.0 else 1.0) if p > LEAST_PROBABILITY else _WORST for p in given
+    ]
+
+
+def _log_loss(label: Json, score: Any, positive: Scalar | None) -> float | None:
+    """One row's; the score is a number, probabilities by class, or None."""
+    if score is None:
+        return None
+    if type(score) is dict:
+        p = score.get(label if type(label) is str else str(label))
+    else:
+        one = positive_class(positive, label)
+        p = None if one is None else score if label == one else 1.0 - score
+    return None if p is None else -log(min(1.0, max(LEAST_PROBABILITY, p)))
 
 
 def errors_of(task: str, labels: Sequence[Json], predictions: Sequence[Json]) -> list[float | None]:

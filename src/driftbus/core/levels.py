@@ -89,13 +89,15 @@ class Level:
 
     def take(self, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
         """One bin of finite values, at least one; `index` is the row that completed it."""
-        live = self.scale.live
-        mean = self.scale.take(values)
-        if mean is None:
-            return
-        if live:
-            self.push(mean, values, index, hits)
-            return
+        scale, least, most = self.scale, min(values), max(values)
+        if scale.live:
+            self.push(scale.mean(values, least, most), values, index, hits)
+        else:
+            self.learn(values, least, most)
+
+    def learn(self, values: Sequence[float], least: float, most: float) -> None:
+        """One bin while the reference is learned, from `least` to `most`."""
+        self.scale.learn(values, least, most)
         means = self.scale.freeze()
         if means is not None:
             self._begin(means)
@@ -141,7 +143,7 @@ class Level:
 
     def _follow_on(self, successor: LevelScale, values: Sequence[float]) -> None:
         """One bin for the successor, which takes over when it has learned enough."""
-        successor.take(values)
+        successor.learn(values, min(values), max(values))
         means = successor.freeze()
         if means is None:
             return

@@ -16,12 +16,13 @@ from typing import Any, Literal
 # Rows per mean. Half an autocorrelation of .5 per row is gone after one row and 1e-5 of it after 16, and
 # the mean of 16 lognormal values is already closer to normal than to lognormal.
 BIN = 16
-# First the clipping bounds are learned from a thin sample (two values of each of 30 bins: 60 values span
-# 480 rows), then the level and spread of the clipped means (30 bins): 960 rows, and detection begins
-# before the 1,000th as promised. Two passes, so that a sentinel such as 1e9 spoils neither.
-SAMPLE_BINS = 30
+# First the clipping bounds are learned from a thin sample (every 8th value of a bin until there are 60: two
+# of each of 30 bins, they span 480 rows), then the level and spread of the clipped means (30 bins): 960
+# rows, and detection begins before the 1,000th as promised. Two passes, so that a sentinel such as 1e9
+# spoils neither.
+SAMPLE = 60
+SAMPLED = 8
 MEAN_BINS = 30
-SAMPLED = (0, 8)
 # Quartiles plus 2.5 times their distance: ±4.05 standard deviations of a normal law (1 value in 20,000 is
 # touched), 4 % of a lognormal one's.
 FENCE = 2.5
@@ -82,11 +83,10 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 class LevelScale:
     """The learned map: clipping bounds `low`, `high`, then means to [0, 1] around `center`.
 
-    `take` is given the finite numbers of one bin and answers with the bin's mean once the clipping bounds
-    are known (None before). `live` says that the map is frozen; `low` is above `high` until then, so that
-    one comparison tells a plain live bin from all others. `spread` is the standard deviation that `moved`
-    and material changes are measured in: that of the values, or four times that of the means where
-    dependence makes those wider (equal for independent values).
+    `learn` is given the finite numbers of one bin until `freeze` fixes the map. `live` says that the map is
+    frozen; `low` is above `high` until then, so that one comparison tells a plain live bin from all others.
+    `spread` is the standard deviation that `moved` and material changes are measured in: that of the values,
+    or four times that of the means where dependence makes those wider (equal for independent values).
     """
 
     __slots__ = (
@@ -113,24 +113,29 @@ class LevelScale:
         self._bounds: tuple[float, float] = (-HUGE, HUGE)
         self._means: list[float] = []
 
-    def take(self, values: Sequence[float]) -> float | None:
-        """One bin's mean, clipped; None while the bounds are learned. At least one value, all finite."""
-        if not self.live:
-            self.range_low = max(min(self.range_low, *values), -HUGE)
-            self.range_high = min(max(self.range_high, *values), HUGE)
-        if self._sample is not None:
-            self._sample += [_within_huge(values[place]) for place in SAMPLED if place < len(values)]
-            if len(self._sample) >= len(SAMPLED) * SAMPLE_BINS:
-                self._bounds = _fences(self._sample)
-                self._sample = [min(max(x, self._bounds[0]), self._bounds[1]) for x in self._sample]
-                self.spread = _deviation(self._sample)
-                self._sample = None
-            return None
+    def learn(self, values: Sequence[float], least: float, most: float) -> None:
+        """One bin of a map that is not live: at least one value, all finite, from `least` to `most`."""
+        if least < self.range_low:
+            self.range_low = max(least, -HUGE)
+        if most > self.range_high:
+            self.range_high = min(most, HUGE)
+        sample = self._sample
+        if sample is None:
+            self._means.append(self.mean(values, least, most))
+            return
+        sampled = values[::SAMPLED]
+        sample += map(float if least >= -HUGE and most <= HUGE else _within_huge, sampled)
+        if len(sample) >= SAMPLE:
+            low, high = self._bounds = _fences(sample)
+            self.spread = _deviation([min(max(x, low), high) for x in sample])
+            self._sample = None
+
+    def mean(self, values: Sequence[float], least: float, most: float) -> float:
+        """One bin's mean, clipped to the bounds (once these are known): as `learn`."""
         low, high = self._bounds
-        mean = fsum([low if x < low else high if x > high else x for x in values]) / len(values)
-        if not self.live:
-            self._means.append(mean)
-        return mean
+        if least < low or most > high:
+            values = [low if x < low else high if x > high else x for x in values]
+        return fsum(values) / len(values)
 
     def freeze(self) -> list[float] | None:
         """Once enough means were taken: fix the map and give these means; None otherwise."""

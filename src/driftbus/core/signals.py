@@ -42,6 +42,8 @@ __all__ = [
 REFERENCE = 960
 # Weight of the newest number in the recent level: it forgets half in 177 rows, as features do.
 RECENT = 1.0 / 256.0
+# Until then the plain mean weighs the newest number more.
+YOUNG = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,10 @@ class SignalWatch:
 
     def observe(self, values: Sequence[float]) -> list[SignalHit]:
         """Take a block, one number per row; hits in the order of the rows that decided them."""
-        # One pass at C speed: a NaN or an infinity makes the sum fail the comparison (so can huge numbers,
-        # which the careful way then keeps).
-        if sum(map(abs, values)) < float("inf"):
+        # One pass at C speed: a NaN or an infinity makes the sum one (so can huge numbers, which the careful
+        # way then keeps), and neither less itself is 0.
+        total = sum(values)
+        if total - total == 0.0:
             self.seen += len(values)
             return self._memory.take(values)
         places = [place for place, value in enumerate(values) if value - value == 0.0]
@@ -172,19 +175,20 @@ class _Rows:
     def _follow(self, scaled: Sequence[float]) -> None:
         """Levels for display: the plain mean while young, then exponentially forgetting."""
         n, recent = self._n, self._recent
+        self._n = n + len(scaled)
         if n < REFERENCE:
             reference = self._reference
-            for y in scaled:
-                n += 1
-                recent += (y - recent) * max(1.0 / n, RECENT)
-                if n <= REFERENCE:
-                    reference += y
+            for y in scaled[: REFERENCE - n]:
+                reference += y
             self._reference = reference
-        else:
-            n += len(scaled)
-            for y in scaled:
-                recent += (y - recent) * RECENT
-        self._n, self._recent = n, recent
+            if n < YOUNG:
+                for y in scaled[: YOUNG - n]:
+                    n += 1
+                    recent += (y - recent) * (1.0 / n)
+                scaled = scaled[n - self._n :] if n < self._n else ()
+        for y in scaled:
+            recent += (y - recent) * RECENT
+        self._recent = recent
 
     def levels(self) -> tuple[float | None, float | None]:
         if not self._n:

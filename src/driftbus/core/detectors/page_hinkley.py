@@ -67,10 +67,34 @@ class PageHinkley:
 
     def update(self, value: float) -> Hit | None:
         """Take one value; the alarm it raised, if any."""
-        if -LIMIT <= value <= LIMIT:  # false for NaN, too
-            return self._step((value,), 0)
-        hits = self.update_block((value,))
-        return hits[0] if hits else None
+        if not -LIMIT <= value <= LIMIT:  # true for NaN, too
+            hits = self.update_block((value,))
+            return hits[0] if hits else None
+        if self._mode != "both":
+            return self._step_one((value,), 0)
+        # `_step_both` for one value: features give theirs one by one, and half of the cost is the loop's.
+        n = self._n + 1.0
+        mean = self._mean + (1.0 / n) * (value - self._mean)
+        deviation, alpha, delta = value - mean, self._alpha, self._delta
+        up, lowest, n_low, mean_low = self._up
+        down, deepest, n_deep, mean_deep = self._down
+        up = alpha * up + deviation - delta
+        down = alpha * down - deviation - delta
+        if up < lowest:
+            lowest, n_low, mean_low = up, n, mean
+        if down < deepest:
+            deepest, n_deep, mean_deep = down, n, -mean
+        if n >= self._min_instances:
+            if up - lowest > self._threshold:
+                self._reset()
+                return _hit(0, 1, n, mean, n_low, mean_low)
+            if down - deepest > self._threshold:
+                self._reset()
+                return _hit(0, -1, n, -mean, n_deep, mean_deep)
+        self._n, self._mean = n, mean
+        self._up = (up, lowest, n_low, mean_low)
+        self._down = (down, deepest, n_deep, mean_deep)
+        return None
 
     def update_block(self, values: Sequence[float]) -> list[Hit]:
         """Take a block of values; the alarms with their positions. After one everything starts anew."""
