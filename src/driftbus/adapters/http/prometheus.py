@@ -19,7 +19,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_format
 from driftbus.adapters.http import metric_table as t
 from driftbus.adapters.http.exposition import Family, escape, labelled, number
 from driftbus.adapters.http.metric_table import Metric
-from driftbus.adapters.http.stream_families import STREAM_FAMILIES
+from driftbus.adapters.http.stream_families import STREAM_FAMILIES, Rows, Written
 from driftbus.core.views import HistogramView, StreamView, WorkerView
 
 # Exported at 0 for each input topic, so that `increase()` sees the first one: what decoding and admission
@@ -114,6 +114,7 @@ class Exposition:
     def __init__(self) -> None:
         self._dropped_total = 0
         self._last_s = 0.0
+        self._written = Written()
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -127,7 +128,8 @@ class Exposition:
         self._dropped_total += left_out
         families = _worker_families(worker, len(views), self._dropped_total, self._last_s)
         if views:
-            rows = (views, [f'{{stream="{name}"' for name in map(escape, map(attrgetter("stream"), views))])
+            labels = [f'{{stream="{name}"' for name in map(escape, map(attrgetter("stream"), views))]
+            rows = Rows(views, labels, self._written)
             families += [family(rows) for family in STREAM_FAMILIES]
         # Encoded a family at a time: the whole page as text beside itself as bytes would be 100 MB.
         parts = [family.text(openmetrics).encode() for family in families]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 from driftbus.adapters.http import metric_table as t
 from driftbus.adapters.http.exposition import Family, escape, label_name, number
@@ -26,8 +27,28 @@ KINDS = ("sudden", "gradual", "incremental", "recurrent", "undetermined")
 # them. What is left tells how often it errs, how badly, and how well it ranks.
 SINCE_DEPLOYMENT_ONLY = frozenset({"balanced_accuracy", "kappa", "precision", "recall", "bias", "r2"})
 
-# Views and their label parts (`{stream="…"`, brace left open), side by side.
-Rows = tuple[Sequence[StreamView], Sequence[str]]
+
+class Written:
+    """The lines of metrics as they were last written. A view's mappings never change, so while they are the
+    same ones their lines are, and to write them anew is half of a page's cost. 3 kB a stream; one that is
+    gone is forgotten."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, dict[str, tuple[object, str]]] = {}
+
+    def begin(self, what: str) -> tuple[dict[str, tuple[object, str]], dict[str, tuple[object, str]]]:
+        """What a family was last time (stream's label → values, lines), and where to note it this time."""
+        before = self._last.get(what, {})
+        now = self._last[what] = {}
+        return before, now
+
+
+class Rows(NamedTuple):
+    """Views and their label parts (`{stream="…"`, brace left open), side by side."""
+
+    views: Sequence[StreamView]
+    labels: Sequence[str]
+    written: Written
 
 
 def _plain(metric: Metric, field: str) -> Callable[[Rows], Family]:
@@ -35,7 +56,7 @@ def _plain(metric: Metric, field: str) -> Callable[[Rows], Family]:
     name, get = metric.name, attrgetter(field)
 
     def family(rows: Rows) -> Family:
-        views, labels = rows
+        views, labels = rows.views, rows.labels
         return Family(metric, [f"{name}{at}}} {n}" for at, n in zip(labels, map(get, views), strict=True)])
 
     return family
@@ -46,7 +67,7 @@ def _timestamp(metric: Metric, field: str) -> Callable[[Rows], Family]:
     name, get = metric.name, attrgetter(field)
 
     def family(rows: Rows) -> Family:
-        views, labels = rows
+        views, labels = rows.views, rows.labels
         found = zip(labels, map(get, views), strict=True)
         return Family(metric, [f"{name}{at}}} {ms / 1000}" for at, ms in found if ms is not None])
 
@@ -63,7 +84,7 @@ def _keyed(
 
     def family(rows: Rows) -> Family:
         lines: list[str] = []
-        for at, counts in zip(rows[1], map(get, rows[0]), strict=True):
+        for at, counts in zip(rows.labels, map(get, rows.views), strict=True):
             if counts:
                 shown = {**dict.fromkeys(born, 0), **counts}
                 lines += [f'{name}{at},{label}="{escape(key)}"}} {n}' for key, n in shown.items()]
@@ -109,29 +130,45 @@ def _levels(metric: Metric, get: Callable[[StreamView], Mapping[str, float]]) ->
 
     def family(rows: Rows) -> Family:
         levels = _Levels(metric)
-        found = zip(rows[1], map(get, rows[0]), strict=True)
-        return Family(metric, [levels.lines(at, values) for at, values in found if values])
+        before, now = rows.written.begin(metric.name)
+        lines: list[str] = []
+        for at, values in zip(rows.labels, map(get, rows.views), strict=True):
+            if values:
+                known = before.get(at)
+                if known is None or known[0] is not values:
+                    known = (values, levels.lines(at, values))
+                now[at] = known
+                lines.append(known[1])
+        return Family(metric, lines)
 
     return family
 
 
 def _windows(rows: Rows) -> Family:
     levels: dict[str, _Levels] = {}
+    before, now = rows.written.begin(t.MODEL_METRIC_WINDOW.name)
     lines: list[str] = []
-    for view, at in zip(*rows, strict=True):
-        for window, every in view.windowed.items():
-            values = {name: value for name, value in every.items() if name not in SINCE_DEPLOYMENT_ONLY}
-            if values:
-                if window not in levels:
-                    levels[window] = _Levels(t.MODEL_METRIC_WINDOW, window)
-                lines.append(levels[window].lines(at, values))
+    for at, view in zip(rows.labels, rows.views, strict=True):
+        known = before.get(at)
+        if known is None or known[0] is not view.windowed:
+            text: list[str] = []
+            for window, every in view.windowed.items():
+                values = {name: value for name, value in every.items() if name not in SINCE_DEPLOYMENT_ONLY}
+                if values:
+                    if window not in levels:
+                        levels[window] = _Levels(t.MODEL_METRIC_WINDOW, window)
+                    text.append(levels[window].lines(at, values))
+            known = (view.windowed, "\n".join(text))
+        now[at] = known
+        if known[1]:
+            lines.append(known[1])
     return Family(t.MODEL_METRIC_WINDOW, lines)
 
 
 def _closed(rows: Rows) -> Family:
     name = t.EPISODES_CLOSED.name
     lines: list[str] = []
-    for view, at in zip(*rows, strict=True):
+    for view, at in zip(rows.views, rows.labels, strict=True):
         if view.episodes_opened or view.episodes_closed:
             counts = {(category, kind): 0 for category in view.episodes_opened for kind in KINDS}
             counts.update(view.episodes_closed)
@@ -153,7 +190,7 @@ def _in_flight(rows: Rows) -> Family:
         t.REQUEST_IN_FLIGHT,
         [
             f"{name}{at}}} {0 if view.request_in_flight is None else 1}"
-            for view, at in zip(*rows, strict=True)
+            for view, at in zip(rows.views, rows.labels, strict=True)
         ],
     )
 
@@ -161,7 +198,7 @@ def _in_flight(rows: Rows) -> Family:
 def _info(rows: Rows) -> Family:
     name = t.STREAM_INFO.name
     lines: list[str] = []
-    for view, at in zip(*rows, strict=True):
+    for view, at in zip(rows.views, rows.labels, strict=True):
         pairs = {
             "partition": str(view.partition),
             "task": view.task,
