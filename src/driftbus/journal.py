@@ -2,6 +2,7 @@
 
     step/{n mod R}    what step n did: input ranges, tick, the join's verdicts, fingerprints of decisions
     stream/{name}     one stream as of some step
+    config            the rules (streams, limits) that the steps since the last whole snapshot were folded by
     join              the join as of some step, with bitmaps over
     block/{number}    the predictions that waited at an earlier join snapshot, as they came
 
@@ -49,6 +50,7 @@ class Journal:
         self.config_hash = config_hash
         self.fingerprint = fingerprint
         self.topic_ids = topic_ids
+        self.rules: bytes | None = None  # to be written with the next step
         self.next_step = 0
         self.changed: dict[str, int] = {}  # stream → first step not in its snapshot; oldest first
         self.join_changed: int | None = None
@@ -75,6 +77,9 @@ class Journal:
         """The records of one step, in the order to write; `everything` snapshots all that changed."""
         n = self.next_step
         self.next_step = n + 1
+        if self.rules is not None:
+            yield from split("config", seal(self.rules, self.config_hash))
+            self.rules = None
         for stream in result.touched:
             self.changed.setdefault(stream, n)
         if self.join_changed is None:

@@ -4,9 +4,10 @@
  2. the read-uncommitted end of `state`
  3. `state` read committed up to there, waiting (with a limit) for transactions that are still open
  4. steps floor … n are all there, of these topics
- 5. per step: the join if it is younger than its snapshot, each stream likewise
+ 5. per step: the join if it is younger than its snapshot, each stream likewise, by the rules of then
  6. `seq` is gapless, and the same decisions come out as were published
- 7. step n says where to go on
+ 7. step n says where to go on; where the rules are others now, the first step snapshots all that changed, so
+    that no tail is ever of two configurations
 
 Nothing is published here. Every contradiction stops the start, loudly.
 """
@@ -16,8 +17,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
+
+import orjson
 
 from driftbus.config import Settings
 from driftbus.core.block import Run, clock_rises
@@ -42,12 +45,16 @@ OPEN_TRANSACTION_LIMIT_S = 90.0
 
 @dataclass(slots=True)
 class Task:
-    """One partition at work: its fold, its journal, and where its inputs stand (short topic → offset)."""
+    """One partition at work: its fold, its journal, and where its inputs stand (short topic → offset).
+
+    `stepped_at`: when its last step was, by the monotonic clock.
+    """
 
     partition: Partition
     journal: Journal
     positions: dict[str, int]
-    fresh: bool  # no step has been written yet: the first one fixes the positions
+    fresh: bool  # no step of this configuration has been written: the first one fixes the positions
+    stepped_at: float = field(default_factory=time.monotonic)
 
 
 def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]:
@@ -63,8 +70,8 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     for share in _read_state(bus, topics["state"], number, records):
         yield 0.3 * share
     ids = {topic: bus.topic_id(topics[topic]) for topic in (*INPUTS, "outcomes")}
-    partition = Partition(number, settings.stream, settings.limits)
     journal = Journal(settings.config_hash, settings.fingerprint, ids)
+    journal.rules = orjson.dumps(settings.fold_document)
     steps = _steps(records, ids)
     if not steps:
         if committed:
@@ -73,7 +80,7 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
                 "use a new group, or bring the state topic back"
             )
         begins = {topic: bus.begin_offset(tp.topic, number) for topic, tp in inputs.items()}
-        yield Task(partition, journal, begins, fresh=True)
+        yield Task(Partition(number, settings.stream, settings.limits), journal, begins, fresh=True)
         return
     last = steps[max(steps)]
     positions = {topic: end for topic, (_, end) in last.inputs.items()}
@@ -87,14 +94,36 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
             raise StateError(
                 f"{tp.topic}[{number}]: retention removed offset {positions[topic]}, not yet read"
             )
-    restoring = _Restoring(bus, settings, partition, steps, records)
+    changed = last.config != settings.config_hash
+    then = _rules_then(settings, records, last) if changed else settings
+    partition = Partition(number, then.stream, then.limits)
+    restoring = _Restoring(bus, then, partition, steps, records)
     for share in restoring.run():
         yield 0.3 + 0.7 * share
+    if changed:
+        log.info("partition %d: the rules have changed since step %d", number, last.step)
+        partition.take_over(
+            settings.stream,
+            settings.limits,
+            lambda name: settings.fingerprint(name) == then.fingerprint(name),
+        )
+    else:
+        journal.rules = None
     journal.next_step = last.step + 1
     journal.changed = restoring.changed()
     journal.join_snapshot_at = restoring.join_step
     journal.join_changed = restoring.join_step + 1 if last.step > restoring.join_step else None
-    yield Task(partition, journal, positions, fresh=False)
+    yield Task(partition, journal, positions, fresh=changed)
+
+
+def _rules_then(settings: Settings, records: Mapping[str, bytes], last: StepRecord) -> Settings:
+    """The settings that the last steps were folded by. Raises `StateError`."""
+    if "config" not in records:
+        raise StateError(f"state lacks the configuration of step {last.step}")
+    sealed = unseal(joined("config", records))
+    if sealed.config != last.config:
+        raise StateError(f"state holds another configuration than that of step {last.step}")
+    return settings.with_fold_document(sealed.json())
 
 
 def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) -> Iterator[float]:

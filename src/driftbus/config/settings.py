@@ -101,6 +101,13 @@ class Settings:
         """What the fold depends on, as plain JSON values: streams and limits; no bus, no names, no HTTP."""
         return {**self.streams.document(), "limits": dataclasses.asdict(self.limits)}
 
+    def with_fold_document(self, document: Mapping[str, Any]) -> Settings:
+        """These settings with the streams and limits that `fold_document` wrote. Limits that did not exist
+        then have their defaults. Raises `pydantic.ValidationError` when it is none."""
+        known = {each.name for each in dataclasses.fields(Limits)}
+        limits = Limits(**{name: n for name, n in document["limits"].items() if name in known})
+        return dataclasses.replace(self, streams=StreamRules.load(document), limits=limits)
+
     @cached_property
     def config_hash(self) -> str:
         """A hash of `fold_document`; 32 hexadecimal digits."""

@@ -76,15 +76,19 @@ class StreamJoin:
 
     def __init__(self, name: str, settings: StreamSettings) -> None:
         self.name = name
-        self.policy = settings.join
-        self.horizon_ms = self.policy.horizon_ms
-        self.kept_ms = self.policy.horizon_ms + self.policy.grace_ms
-        self.sample = settings.sample if settings.sample < 1.0 else None
+        self.rule(settings)
         self.pending: dict[str, int] = {}
         self.remembered: dict[str, Remembered] = {}
         self.early: dict[str, Early] = {}
         self.expired: dict[str, int] = {}
         self.block: Block | None = None
+
+    def rule(self, settings: StreamSettings) -> None:
+        """Take the rules for what comes from now on."""
+        self.policy = settings.join
+        self.horizon_ms = self.policy.horizon_ms
+        self.kept_ms = self.policy.horizon_ms + self.policy.grace_ms
+        self.sample = settings.sample if settings.sample < 1.0 else None
 
 
 class Join:
@@ -389,6 +393,21 @@ class Join:
         s = self._streams[p.stream]
         del s.pending[p.prediction_id]
         (s.block or self._touch(s)).count("evicted")
+
+    def take_over(self, settings_of: Callable[[str], StreamSettings], limits: Limits) -> None:
+        """Go on under other rules, as if what is held had come under them. Bounds that shrank are kept to by
+        what comes from now on."""
+        self._settings_of, self._limits = settings_of, limits
+        for s in self._streams.values():
+            kept_ms = s.kept_ms
+            s.rule(settings_of(s.name))
+            for pid, known in s.remembered.items():
+                forget_ts = known.forget_ts - kept_ms + s.kept_ms
+                s.remembered[pid] = known._replace(forget_ts=forget_ts)
+            for pid, early in s.early.items():
+                s.early[pid] = early._replace(expiry=early.label.ts + s.horizon_ms)
+        self.pending.reschedule(self._expiry)
+        self._wake = 0
 
     # -- state ---------------------------------------------------------------------------------------
 

@@ -500,7 +500,8 @@ class StreamMonitor:
         self = cls(stream, settings, limits)
         self.clock, self.anchor = state["clock"]
         self.ledger = Ledger.load(state["ledger"])
-        self.decision.load(state["decision"])
+        if settings.task == "auto":
+            self.decision.load(state["decision"])
         self.setup = replace(self.setup, task=self.decision.task)
         self.current = None if state["current"] is None else tuple(state["current"])
         self.rows = History.load(state["rows"])

@@ -79,6 +79,24 @@ class Partition:
         """Whether records of this stream can be taken: it is known, or there is room."""
         return stream in self.streams or len(self.streams) < self.limits.max_streams
 
+    def take_over(
+        self,
+        settings_of: Callable[[str], StreamSettings],
+        limits: Limits,
+        keeps: Callable[[str], bool],
+    ) -> None:
+        """Go on under other rules. A stream that `keeps` its models goes on with them; another begins anew
+        but for its ledger."""
+        self.settings_of, self.limits = settings_of, limits
+        self.join.take_over(settings_of, limits)
+        self._due.clear()
+        self._due_order.clear()
+        for name, old in list(self.streams.items()):
+            state = orjson.loads(orjson.dumps(old.dump()))
+            load = StreamMonitor.load if keeps(name) else StreamMonitor.load_ledger
+            self.streams[name] = monitor = load(state, name, settings_of(name), limits)
+            self.note_due(name, monitor)
+
     def next_due(self) -> int | None:
         """The event time at which time alone changes something: a stream's deadline or a pending expiry."""
         dues = [self._due_order[0][0]] if self._due_order else []

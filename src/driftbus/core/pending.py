@@ -113,6 +113,18 @@ class PendingStore:
             segment.next_expiry = segment.expiries[due[-1]] if due else NEVER
         self.next_expiry = min((s.next_expiry for s in self._segments.values()), default=NEVER)
 
+    def reschedule(self, expiry_of: Callable[[str, int], int]) -> None:
+        """Give every waiting row the expiry that `expiry_of` (stream, ts) says."""
+        for segment in self._segments.values():
+            segment.by_expiry = None
+            segment.next_expiry = NEVER
+            for index, row in enumerate(segment.rows):
+                if row is not None:
+                    p = row if type(row) is Prediction else prediction_from_fragment(row.fragment)
+                    segment.expiries[index] = expiry = expiry_of(p.stream, p.ts)
+                    segment.next_expiry = min(segment.next_expiry, expiry)
+        self.next_expiry = min((s.next_expiry for s in self._segments.values()), default=NEVER)
+
     def evict_oldest(self) -> Prediction:
         """Remove and return the row that waits longest."""
         for number, segment in self._segments.items():
