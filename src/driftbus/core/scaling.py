@@ -127,7 +127,7 @@ class LevelScale:
         sample += map(float if least >= -HUGE and most <= HUGE else _within_huge, sampled)
         if len(sample) >= SAMPLE:
             low, high = self._bounds = _fences(sample)
-            self.spread = _deviation([min(max(x, low), high) for x in sample])
+            self.spread = _deviation([low if x < low else high if x > high else x for x in sample])
             self._sample = None
 
     def mean(self, values: Sequence[float], least: float, most: float) -> float:
