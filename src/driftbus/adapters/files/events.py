@@ -55,6 +55,8 @@ def read_events(path: Path, advance: Callable[[int], None]) -> Iterator[Line | U
                         yield Unusable(path, number, found)
                     elif found is not None:
                         yield found
+        except BrokenPipeError:
+            raise  # `advance` sends out what was decided so far: whoever reads it has gone, not this file
         except (EOFError, zlib.error, OSError) as error:
             raise DriftbusError(f"{path}: cannot be read further: {error}") from error
         advance(raw.tell())

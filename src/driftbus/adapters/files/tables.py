@@ -75,6 +75,8 @@ def _rows(
                 if number % PROGRESS_LINES == 0:
                     advance(raw.tell())
                 yield number, {name: _value(text) for name, text in row.items() if name is not None}
+        except BrokenPipeError:
+            raise  # `advance` sends out what was decided so far: whoever reads it has gone, not this file
         except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
             raise DriftbusError(f"{path}: cannot be read further: {error}") from error
 
