@@ -249,7 +249,8 @@ function sliceTable(detail) {
 function facts(detail) {
   const { view } = detail;
   const unmatched = Object.entries(view.labels_unmatched).map(([reason, n]) => `${count(n)} ${reason}`).join(", ");
-  const delays = Object.entries(detail.label_delay_s).map(([q, s]) => `${q.slice(1)}% within ${duration(s * 1000)}`).join(", ");
+  const { p50, p95 } = detail.label_delay_s; // upper bounds of their buckets
+  const delays = p95 === undefined ? null : `${p50 < p95 ? `50% within ${duration(p50 * 1000)}, ` : ""}95% within ${duration(p95 * 1000)}`;
   const entries = [
     ["model", view.model_version ?? "–"], ["task", view.task], ["partition", String(view.partition)],
     ["predictions", count(view.predictions_total)], ["outcomes", count(view.outcomes_total)],
