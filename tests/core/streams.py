@@ -32,7 +32,7 @@ class Shape:
 
 
 def events(shapes: list[Shape], seed: int, model_events: bool = True) -> list[tuple[str, Any, int]]:
-    """(topic, value, ts) of all streams, interleaved by time; labels jitter and now and then repeat or differ."""
+    """(topic, value, ts) of all streams by time; labels jitter, and now and then repeat or differ."""
     rng = random.Random(seed)
     found: list[tuple[int, int, str, dict[str, Any]]] = []
     for shape in shapes:

@@ -250,7 +250,8 @@ def test_both_events_of_a_pair_share_their_sample() -> None:
     block = step(join, pairs)["s"]
     assert 200 < len(block.outcomes) < 400
     assert len(block.predictions) == len(block.outcomes) == 1000 - block.counts["sampled_out"]
-    assert not join.pending and join.sizes()["max_early_labels"] == 0
+    assert not join.pending
+    assert join.sizes()["max_early_labels"] == 0
 
 
 def test_thin_segments_merge_so_that_state_holds_what_is_pending() -> None:

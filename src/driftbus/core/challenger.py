@@ -61,8 +61,8 @@ def make(spec: ChallengerSpec, task: str, positive_label: Scalar | None, limits:
 
 
 def restorable(spec: ChallengerSpec | None) -> bool:
-    """Whether a restored challenger goes on where it was. One that learns anew is shown beside production, but
-    nothing is decided by it: a decision must come out the same when it is folded again."""
+    """Whether a restored challenger goes on where it was. One that learns anew is shown beside production,
+    but nothing is decided by it: a decision must come out the same when it is folded again."""
     return spec is not None and spec.name not in MODELS
 
 
