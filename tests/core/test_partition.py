@@ -1,4 +1,4 @@
-"""A partition is a fold: cuts change nothing, restored streams go on, the same records give the same bytes."""
+"""A partition is a fold: cuts change nothing, restored streams go on, the same records, the same bytes."""
 
 from __future__ import annotations
 
