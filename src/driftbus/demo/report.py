@@ -13,7 +13,8 @@ _TEXT = ("", "\nstream", "\nplanted", "\nfound")
 _FIGURES = ("onset\nerror", "\ndelay", "\nasked", "error\nbefore", "with\ndrift", "re-\ntrained")
 _CAPTION = (
     "Onset error and delay in events of the stream; asked: retrain requests;\n"
-    "error: mean of the 0/1 loss (friedman: of the absolute error)."
+    "error: mean of the 0/1 loss (friedman: of the absolute error).\n"
+    "What recurs comes back suddenly: either kind is right there."
 )
 
 

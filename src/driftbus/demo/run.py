@@ -85,7 +85,7 @@ def _stage(options: Options, data: Path) -> Stage:
 def _introduce(options: Options, stage: Stage, ports: list[int], console: Console) -> None:
     bus = "the embedded bus" if stage.kafka is None else f"Kafka at {options.kafka}"
     many = f"{options.workers} workers" if options.workers > 1 else "a worker"
-    console.print(f"driftbus demo, seed {stage.seed}: inference service, trainer and {many} on {bus}")
+    console.print(f"driftbus demo, seed {stage.seed}: inference, trainer and {many} on {bus}")
     console.print(f"  configuration {stage.configuration}")
     if stage.kafka is not None:
         console.print(f"  topics        {stage.topic_prefix}* (they stay there afterwards)")
@@ -95,7 +95,7 @@ def _introduce(options: Options, stage: Stage, ports: list[int], console: Consol
 
 
 def _serve(director: Director, port: int, console: Console) -> None:
-    console.print(f"The world goes on without further changes: http://127.0.0.1:{port}/ (Ctrl-C ends it)")
+    console.print(f"The world goes on, unchanging: http://127.0.0.1:{port}/ (Ctrl-C ends it)")
     now_ms = END_MS
     try:
         while True:
