@@ -31,4 +31,6 @@ def test_losses_are_minus_the_logarithm_of_what_the_label_was_given() -> None:
     assert log_losses([1, 0, 1, 1], [0.8, 0.8, 0.0, 1], 1) == pytest.approx(
         [-log(0.8), -log(0.2), -log(LEAST_PROBABILITY), 0.0]
     )
+    assert log_losses([1, 0, 2], [0.8, 0.8, 0.8], None) == pytest.approx([-log(0.8), -log(0.2), None])
+    assert log_losses(["1", "0", "b"], [0.8, 0.8, 0.8], None) == pytest.approx([-log(0.8), -log(0.2), None])
     assert log_losses(["b"], [{"a": 0.3, "b": 0.7}], None) == [-log(0.7)]

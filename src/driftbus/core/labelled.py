@@ -25,7 +25,7 @@ def log_losses(labels: Sequence[Json], scores: Sequence[Any], positive: Scalar |
     if positive is not None:
         given = [score if label == positive else 1.0 - score for label, score in pairs]
     elif _NUMBERS.issuperset(map(type, labels)):
-        given = [score if label == 1 else None for label, score in pairs]
+        given = [score if label == 1 else 1.0 - score if label == 0 else None for label, score in pairs]
     else:
         return [_log_loss(label, score, positive) for label, score in pairs]
     # As `_log_loss`, written out: a call for each row would be most of the cost.

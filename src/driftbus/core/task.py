@@ -59,12 +59,13 @@ class TaskDecision:
 
 
 def positive_class(configured: Scalar | None, label: Json) -> Scalar | None:
-    """The positive class: the configured one, else `1`, `true` or `"1"` where there is one."""
+    """The positive class beside this label: the configured one, else `1`, `true` or `"1"` where the label is
+    that or its opposite. Told by the row alone, so that a block is no more than its rows."""
     if configured is not None:
         return configured
     if type(label) is str:
-        return "1" if label == "1" else None
-    return 1 if type(label) in (bool, int, float) and label == 1 else None
+        return "1" if label in ("0", "1") else None
+    return 1 if type(label) in (bool, int, float) and label in (0, 1) else None
 
 
 def outcome_error(task: str, label: Json, prediction: Json) -> float | None:
