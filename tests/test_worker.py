@@ -14,6 +14,8 @@ import pytest
 
 from driftbus import worker as worker_module
 from driftbus.adapters.embedded.bus import EmbeddedBus
+from driftbus.adapters.embedded.cleaning import clean
+from driftbus.adapters.embedded.database import Database
 from driftbus.config import Settings, load
 from driftbus.intake import INPUTS
 from driftbus.ports import Bus, TopicPartition
@@ -110,7 +112,8 @@ def running(bus: Bus, settings: Settings, *, crash: bool = False) -> Iterator[Ru
 
 
 def read(bus: Bus, settings: Settings, name: str) -> list[Any]:
-    return [orjson.loads(r.value) for r in bus.read_from(settings.topics[name], 0, 0) if r.value is not None]
+    topic = settings.topics[name]
+    return [orjson.loads(r.value or b"null") for r in bus.read_from(topic, 0, bus.begin_offset(topic, 0))]
 
 
 def pair(pid: str, ts: int, label: Any = 1) -> list[tuple[str, Any, int]]:
@@ -206,3 +209,35 @@ def test_new_rules_after_a_crash(bus: Bus, tmp_path: Path, change: str) -> None:
     seqs = [row["seq"] for row in read(bus, after, "outcomes")]
     assert seqs == list(range(len(seqs)))
     assert read(bus, after, "retrain-requests") == asked
+
+
+def test_thousands_of_corrections_of_long_labels_fit_the_state(bus: Bus, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    long = "x" * 2_000
+    rows = [row for i in range(300) for row in pair(f"p{i}", START + i * 1000, long + "a")]
+    again = [(topic, {**value, "label": long + "b"}, ts) for topic, value, ts in rows if topic == "labels"]
+    send(bus, settings, rows + again)
+    with running(bus, settings, crash=True) as one:
+        one.until(one.all_read)
+    sizes = [len(r.value or b"") for r in bus.read_from(settings.topics["state"], 0, 0)]
+    assert max(sizes) < 1_000_000
+    with running(bus, settings) as one:
+        one.until(lambda: 0 in one.worker.tasks)
+        assert one.worker.tasks[0].partition.corrections == 300
+
+
+def test_ids_whose_outcomes_retention_removed_are_forgotten(bus: Bus, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    send(bus, settings, pair("a", START))
+    with running(bus, settings) as one:
+        one.until(one.all_read)
+    handle = Database(settings.embedded_path, 5.0).connect()
+    try:
+        for _ in clean(handle, time.time() + 500 * 86_400):
+            pass
+    finally:
+        handle.close()
+    send(bus, settings, pair("b", START + 1000))
+    with running(bus, settings) as one:
+        one.until(one.all_read)
+    assert [row["seq"] for row in read(bus, settings, "outcomes")] == [1]

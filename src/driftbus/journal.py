@@ -88,10 +88,9 @@ class Journal:
             yield from self._stream(partition, stream, n)
         if everything or n - self.join_snapshot_at >= JOIN_STEPS:
             yield from self._join(partition, n)
-        yield (
-            f"step/{n % RING}",
-            seal(orjson.dumps(self._record(n, given, result, ranges, clock_start)), self.config_hash),
-        )
+        # Thousands of corrections of long labels are more than a message holds.
+        record = orjson.dumps(self._record(n, given, result, ranges, clock_start))
+        yield from split(f"step/{n % RING}", seal(record, self.config_hash))
 
     def _laggards(self, n: int, everything: bool) -> list[str]:
         """The longest changed streams: their share of this step, and all that the ring would lose."""

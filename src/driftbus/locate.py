@@ -41,6 +41,13 @@ def offset_of(bus: Bus, topic: str, partition: int, seq: int) -> int:
     return bus.end_offset(topic, partition, committed=True)
 
 
+def first_seq(bus: Bus, topic: str, partition: int) -> int | None:
+    """The lowest `seq` that the log still holds; None where it holds none."""
+    low = bus.begin_offset(topic, partition)
+    first = _first(bus, topic, partition, low, bus.end_offset(topic, partition, committed=True))
+    return None if first is None else first[1]
+
+
 def _first(bus: Bus, topic: str, partition: int, low: int, high: int) -> tuple[int, int] | None:
     """(offset, seq) of the first outcome in a range of offsets."""
     for record in bus.read_from(topic, partition, low, high):

@@ -32,7 +32,7 @@ from driftbus.core.snapshot import FOLD_VERSION, joined, unseal
 from driftbus.errors import InvalidRecord, StateError
 from driftbus.intake import INPUTS
 from driftbus.journal import RING, Journal
-from driftbus.locate import offset_of
+from driftbus.locate import first_seq, offset_of
 from driftbus.ports import Bus, Record, TopicPartition
 from driftbus.steps import StepRecord, recorded_blocks
 
@@ -90,9 +90,15 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
                 f"{tp.topic}[{number}]: the group's offset is {committed[tp]}, step {last.step} ended at "
                 f"{positions[topic]}"
             )
-        if bus.begin_offset(tp.topic, number) > positions[topic]:
+        begin = bus.begin_offset(tp.topic, number)
+        if begin > positions[topic]:
             raise StateError(
                 f"{tp.topic}[{number}]: retention removed offset {positions[topic]}, not yet read"
+            )
+        first = min((s.inputs[topic][0] for n, s in steps.items() if n >= last.floor), default=begin)
+        if begin > first and first < positions[topic]:
+            raise StateError(
+                f"{tp.topic}[{number}]: retention removed offset {first}, which a restore needs to fold again"
             )
     changed = last.config != settings.config_hash
     then = _rules_then(settings, records, last) if changed else settings
@@ -153,9 +159,8 @@ def _steps(records: Mapping[str, bytes], ids: Mapping[str, str]) -> dict[int, St
     """The steps that are still needed, by number; checked for gaps and foreign topics."""
     found: dict[int, StepRecord] = {}
     for slot in range(RING):
-        data = records.get(f"step/{slot}")
-        if data is not None:
-            sealed = unseal(data)
+        if f"step/{slot}" in records:
+            sealed = unseal(joined(f"step/{slot}", records))
             step = StepRecord.of(sealed.json(), sealed.config, sealed.fold)
             found[step.step] = step
     if not found:
@@ -243,9 +248,26 @@ class _Restoring:
             body = unseal(joined(f"block/{number}", self.records)).body
             blocks[number] = body.split(b"\n")
         yield 0.2
-        outcomes = self._outcomes(raw["join"]["remembered_from"], raw["join"]["next_seq"])
+        outcomes = self._remembered(raw["join"]["remembered_from"], raw["join"]["next_seq"])
         self.partition.join.load(raw["join"], blocks, outcomes)
         yield 0.4
+
+    def _remembered(self, first: int, stop: int) -> Iterator[Outcome]:
+        """The outcomes by which ids are remembered, as far as retention has left them: event time may have
+        stood still for longer than that."""
+        if first >= stop:
+            return iter(())
+        topic, number = self.settings.topics["outcomes"], self.partition.number
+        held = first_seq(self.bus, topic, number)
+        if held is None or held > first:
+            held = stop if held is None else min(held, stop)
+            log.warning(
+                "%s[%d]: retention removed %d outcomes whose ids were still remembered: replayed pairs of "
+                "them would be new pairs",
+                *(topic, number, held - first),
+            )
+            first = held
+        return self._outcomes(first, stop)
 
     def _outcomes(self, first: int, stop: int) -> Iterator[Outcome]:
         """Outcomes first ≤ seq < stop from the log, checked for gaps."""

@@ -18,6 +18,10 @@ _DAY_MS = 24 * 3_600_000
 # Kafka refuses records from the future and drops old ones by their own time; driftbus's records carry event
 # time, which may be both (a replay of last year, a clock ahead), so they are kept by when they were written.
 _BY_ARRIVAL = {"message.timestamp.type": "LogAppendTime"}
+# An outcome holds a prediction and a label of up to `limits.max_record_bytes` (1 MB) each, a dead letter a
+# whole record and why it is there; Kafka's default of 1 MiB would refuse them, and the worker be stuck.
+# As JSON is written anew a number may take four times its bytes (1e15); the producer's own bound is the same.
+_LARGE = {"max.message.bytes": "10000000"}
 _INPUT = {
     "cleanup.policy": "delete",
     # An outage over a fortnight's holiday loses nothing. driftbus itself reads back minutes.
@@ -28,6 +32,7 @@ _TRAINING_SET = {
     # A year's seasons and a month more: windows may reach back to the same season of last year.
     "retention.ms": str(400 * _DAY_MS),
     **_BY_ARRIVAL,
+    **_LARGE,
 }
 _DECISIONS = {
     "cleanup.policy": "delete",
@@ -40,6 +45,7 @@ _DEAD_LETTERS = {
     # Short: they may hold what should never have been sent. A week leaves time to look.
     "retention.ms": str(7 * _DAY_MS),
     **_BY_ARRIVAL,
+    **_LARGE,
 }
 _STATE = {
     "cleanup.policy": "compact",
