@@ -8,13 +8,19 @@ from hashlib import sha256
 
 from driftbus.core.block import Run
 from driftbus.core.codec import BUILDERS, object_of
+from driftbus.core.validity import SURELY_FITS_BYTES, check_outcome_size
 from driftbus.errors import InvalidRecord
 from driftbus.ports import Headers, Record
 
 # The order in which a step takes its inputs (DESIGN: predictions, labels, model events).
 INPUTS = ("predictions", "labels", "model-events")
-# A dead letter's value is cut beyond this: with its headers it must fit a Kafka message.
-MAX_LETTER_BYTES = 900_000
+# Key, value and headers of a dead letter: Kafka's topics take 1,048,588 bytes, framing and what each header
+# costs beside its text included.
+MAX_LETTER_BYTES = 1_030_000
+# What is added to a record's own headers, at most: see `DeadLetter.headers`.
+OUR_HEADERS_BYTES = 3_000
+# Per header, its lengths in the record's format.
+HEADER_BYTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +43,36 @@ class DeadLetter:
             ("__connect.errors.exception.message", self.message.encode(errors="replace")[:1000]),
             ("__connect.errors.stage", b"VALUE_CONVERTER"),
         ]
-        value = record.value
-        if value is not None and len(value) > MAX_LETTER_BYTES:
-            ours.append(("driftbus.value.bytes", b"%d" % len(value)))
-            ours.append(("driftbus.value.sha256", sha256(value).hexdigest().encode()))
-            ours.append(("driftbus.value.cut", b"%d" % MAX_LETTER_BYTES))
+        for name, whole, kept in (("value", record.value, self.value), ("key", record.key, self.key)):
+            if whole is not None and kept is not None and len(kept) < len(whole):
+                ours.append((f"driftbus.{name}.bytes", b"%d" % len(whole)))
+                ours.append((f"driftbus.{name}.sha256", sha256(whole).hexdigest().encode()))
+                ours.append((f"driftbus.{name}.cut", b"%d" % len(kept)))
+        if self._room < 0:
+            ours.append(("driftbus.headers.left_out", b"%d" % len(record.headers)))
+            return tuple(ours)
         return (*record.headers, *ours)
 
     @property
+    def _room(self) -> int:
+        """Bytes for the value beside what is kept as it is; negative where headers leave none for the key."""
+        record = self.record
+        theirs = sum(HEADER_BYTES + len(name.encode()) + len(text or b"") for name, text in record.headers)
+        return MAX_LETTER_BYTES - OUR_HEADERS_BYTES - theirs - len(record.key or b"")
+
+    @property
+    def key(self) -> bytes | None:
+        """The record's key: cut only where key alone would not fit."""
+        key = self.record.key
+        return key if key is None else key[: MAX_LETTER_BYTES - OUR_HEADERS_BYTES]
+
+    @property
     def value(self) -> bytes | None:
-        """The record's value, cut where it would not fit."""
-        value = self.record.value
-        return value if value is None else value[:MAX_LETTER_BYTES]
+        """The record's value, cut where it would not fit beside key and headers."""
+        value, room = self.record.value, self._room
+        if room < 0:
+            room = max(0, MAX_LETTER_BYTES - OUR_HEADERS_BYTES - len(self.record.key or b""))
+        return value if value is None else value[:room]
 
 
 @dataclass(slots=True)
@@ -75,6 +99,8 @@ def take_in(records: Mapping[str, Iterable[Record]], admits: Callable[[str], boo
             _, _, offset, key, value, headers, time_ms = record
             try:
                 event = build(object_of(value, headers, max_bytes), key, time_ms, value)
+                if value is not None and len(value) > SURELY_FITS_BYTES:
+                    check_outcome_size(event, max_bytes)
                 if event.stream not in admitted:
                     if not admits(event.stream):
                         found.refused.setdefault(topic, []).append(offset)

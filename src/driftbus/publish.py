@@ -47,7 +47,7 @@ class Publisher:
         for letter in letters:
             self._transaction.produce(
                 self._topics["dead-letters"],
-                key=letter.record.key,
+                key=letter.key,
                 value=letter.value,
                 headers=letter.headers(),
             )

@@ -45,7 +45,7 @@ def run_cli(*args: str, env: Mapping[str, str] | None = None, cwd: Path | None =
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
-        env={**environment, **(env or {})},
+        env={**environment, "PYTHONFAULTHANDLER": "1", **(env or {})},
         cwd=cwd,
         check=False,
     )

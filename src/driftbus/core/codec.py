@@ -18,7 +18,9 @@ from driftbus.core.timestamps import epoch_ms, parsed, rfc3339
 from driftbus.core.validity import (
     INT64,
     MAX_NAME_CHARS,
+    SURELY_FITS_BYTES,
     check_finite,
+    check_outcome_size,
     check_slices,
     checked_name,
     checked_score,
@@ -235,7 +237,10 @@ def decode(
     max_bytes: int = 1_000_000,
 ) -> Any:
     """The event of one input record (`topic` by its short name). Raises `InvalidRecord`, nothing else."""
-    return BUILDERS[topic](object_of(value, headers, max_bytes), key, timestamp_ms, value)
+    event = BUILDERS[topic](object_of(value, headers, max_bytes), key, timestamp_ms, value)
+    if value is not None and len(value) > SURELY_FITS_BYTES:
+        check_outcome_size(event, max_bytes)
+    return event
 
 
 def object_of(value: bytes | None, headers: Headers, max_bytes: int) -> dict[str, Any]:

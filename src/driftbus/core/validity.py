@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from driftbus.core.records import Json
+import orjson
+
+from driftbus.core.records import Json, Label, Prediction
 from driftbus.errors import InvalidRecord
 
 # Contract: ids and stream names have 1 to 256 characters.
@@ -13,6 +15,29 @@ MAX_NAME_CHARS = 256
 # Deeper values are noise or an attack; feature stores nest two or three levels.
 MAX_DEPTH = 32
 INT64 = 2**63
+
+
+# An outcome holds prediction and label in one record. Kafka's topics take 1,048,588 bytes; beside a
+# prediction of 1,000,000, the bound of `limits.max_record_bytes`, this leaves 2,500 for key and framing.
+MAX_LABEL_BYTES = 46_000
+# Written anew a number may take five times its text (`1e15` → `1000000000000000.0`): a label shorter than
+# this fits surely, and so does a prediction.
+SURELY_FITS_BYTES = 9_000
+
+
+def check_outcome_size(event: Any, max_bytes: int) -> None:
+    """Refuse a prediction or a label that would make its outcome larger than a topic takes.
+
+    The bus would refuse such an outcome each time, and its step with it: the partition would stand still.
+    """
+    if type(event) is Prediction:
+        length, limit = len(event.fragment), max_bytes
+    elif type(event) is Label:
+        length, limit = len(orjson.dumps((event.label, event.signals))), MAX_LABEL_BYTES
+    else:
+        return
+    if length > limit:
+        refuse("too_large", f"would take {length} bytes of an outcome, more than {limit}")
 
 
 def refuse(reason: str, message: str) -> NoReturn:
