@@ -267,3 +267,18 @@ def test_thin_segments_merge_so_that_state_holds_what_is_pending() -> None:
         written.update(blocks)
     assert len(join.pending) == 30
     assert sum(len(rows) for rows in written.values()) <= 4 * 30
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.sets(st.integers(1, 39)))
+def test_what_expires_together_does_so_in_one_order_wherever_snapshots_were_made(
+    times: list[int], snapshots: set[int]
+) -> None:
+    policy = JoinPolicy(horizon_ms=SECOND, grace_ms=SECOND, expired_label=0)
+    plain, snapped = make(policy), make(policy)
+    for index, ts in enumerate(times):
+        step(plain, [prediction(f"p{index}", ts)])
+        step(snapped, [prediction(f"p{index}", ts)])
+        if index in snapshots:
+            snapped.compact()
+    last = [prediction("z", 60 * SECOND), label("z", 60 * SECOND)]
+    assert told(step(snapped, last)) == told(step(plain, last))

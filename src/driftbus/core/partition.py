@@ -155,8 +155,10 @@ class Partition:
                 self._note(stream, monitor, folded.decisions, decided, result)
                 yield stream, folded.errors
         for stream in self._due_now():
-            if stream not in blocks and wanted(stream):
-                monitor = self.streams[stream]
+            monitor = self.streams[stream]
+            if not wanted(stream):
+                self.note_due(stream, monitor)
+            elif stream not in blocks:
                 folded = monitor.fold(Block(), rises)
                 self._note(stream, monitor, folded.decisions, decided, result)
                 yield stream, folded.errors

@@ -94,9 +94,14 @@ class PendingStore:
         return row if type(row) is Prediction else prediction_from_fragment(row.fragment)  # type: ignore[union-attr]
 
     def expire(self, watermark: int) -> Iterator[Prediction]:
-        """Remove and yield every row whose expiry the watermark has reached: by segment, then by expiry."""
-        for number in [n for n, s in self._segments.items() if s.next_expiry <= watermark]:
-            segment = self._segments[number]
+        """Remove and yield every row whose expiry the watermark has reached, in order of expiry.
+
+        Of equal ones the name decides: which segment a row is in depends on when snapshots were made.
+        """
+        found: list[tuple[int, str, str, int]] = []
+        for number, segment in self._segments.items():
+            if segment.next_expiry > watermark:
+                continue
             if segment.by_expiry is None:
                 segment.full = True
                 expiries = segment.expiries
@@ -108,10 +113,15 @@ class PendingStore:
             due = segment.by_expiry
             while due and segment.expiries[due[-1]] <= watermark:
                 index = due.pop()
-                if segment.rows[index] is not None:
-                    yield self.take(number << 12 | index)
+                row = segment.rows[index]
+                if row is not None:
+                    expiry = segment.expiries[index]
+                    found.append((expiry, row.stream, row.prediction_id, number << 12 | index))
             segment.next_expiry = segment.expiries[due[-1]] if due else NEVER
         self.next_expiry = min((s.next_expiry for s in self._segments.values()), default=NEVER)
+        found.sort()
+        for *_, code in found:
+            yield self.take(code)
 
     def reschedule(self, expiry_of: Callable[[str, int], int]) -> None:
         """Give every waiting row the expiry that `expiry_of` (stream, ts) says."""
