@@ -72,7 +72,7 @@ class VersionMonitor:
         # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
         self.label_signals: set[str] = set()
-        self.rows = Rows(History(limits.max_classes), History())
+        self.rows = Rows(History(), History())
         rule_windows = tuple(rule.window for rule in settings.retrain.rules)
         self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
         self.performance = self._performance(self.windows)
@@ -209,7 +209,7 @@ class VersionMonitor:
         self.setup = setup
         for name in ("error", "log_loss", "squared_error", "challenger_gap"):
             self.watches.pop(name, None)
-        self.rows = Rows(History(setup.limits.max_classes), self.rows.predictions)
+        self.rows = Rows(History(), self.rows.predictions)
         self.performance = self._performance(self.windows)
         self.challenger_performance = self._performance(setup.settings.windows)
         self.slices.clear()
@@ -218,7 +218,7 @@ class VersionMonitor:
 
     def absorb_predictions(self, offsets: Sequence[int], tss: Sequence[int]) -> None:
         """Rows that are decided upon: the label-free history, by input offset."""
-        self.rows.predictions.extend(offsets, tss, [0.0] * len(offsets))
+        self.rows.predictions.extend(offsets, tss, None)
 
     def absorb_outcomes(self, rows: OutcomeColumns) -> None:
         """Rows that are decided upon: history and metrics."""
@@ -226,8 +226,8 @@ class VersionMonitor:
         if self.first_seq is None:
             self.first_seq = seqs[0]
         self.outcomes += len(seqs)
-        classes = self.setup.task == "classification"
-        self.rows.outcomes.extend(seqs, rows.tss, rows.errors, labels if classes else None)
+        # Classes are counted in the stream's rows alone: training windows come from those.
+        self.rows.outcomes.extend(seqs, rows.tss, rows.errors)
         scores, weights, slices = _present(rows.scores), _present(rows.weights), rows.slices
         self.performance.add(seqs, label_tss, labels, rows.predictions, scores, weights)
         if rows.challenger_predictions is not None:
