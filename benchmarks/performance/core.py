@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -14,18 +15,28 @@ from driftbus.wiring import share
 from driftbus.worker import Worker
 
 
-def run(job: str, skew: str, pairs: int, stages: Stages | None = None) -> dict[str, float]:
+def run(
+    job: str, skew: str, pairs: int, stages: Stages | None = None, max_records: int | None = None
+) -> dict[str, float]:
     """CPU and wall µs per pair of one run in this process, and how many events it published."""
     settings = settings_of(job, "127.0.0.1:1", "core")
+    if max_records is not None:
+        settings = replace(settings, worker=replace(settings.worker, max_records=max_records))
     records = as_records(Workload(skew, pairs).events(), settings.topics, PARTITIONS)
-    bus = MemoryBus(records, PARTITIONS, lambda: worker.stop())
+    clock: list[float] = []
+
+    def ended() -> None:
+        clock.extend((time.process_time(), time.perf_counter()))
+        worker.stop()
+
+    bus = MemoryBus(records, PARTITIONS, ended)
     limits = share(settings.limits, PARTITIONS)
     worker = Worker(bus, replace(settings, limits=limits), "0")  # type: ignore[arg-type]
     if stages is not None:
         stages.watch(MemoryBus)
     cpu, wall = time.process_time(), time.perf_counter()
     worker.run()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    cpu, wall = clock[0] - cpu, clock[1] - wall
     found = {"cpu_us": cpu * 1e6 / pairs, "wall_us": wall * 1e6 / pairs, "steps": worker.counters.steps}
     for name in ("outcomes", "drift-events", "state"):
         found[name] = bus.produced.get(settings.topics[name], 0)
@@ -33,3 +44,8 @@ def run(job: str, skew: str, pairs: int, stages: Stages | None = None) -> dict[s
     if stages is not None:
         found |= {f"stage {name}": ns / 1000 / pairs for name, ns in stages.ns.items()}
     return found
+
+
+def main(job: str, skew: str, pairs: int, stages: bool) -> None:
+    """`run`, its result as a line of JSON."""
+    print(json.dumps(run(job, skew, pairs, Stages() if stages else None)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from driftbus.config import Settings, load
@@ -20,12 +22,13 @@ stream_defaults:
 _JOB_C = ""
 
 
-def settings_of(job: str, bootstrap: str, run: str) -> Settings:
-    """The worker's settings for one run; `run` names its group and its output topics."""
+def settings_of(job: str, bootstrap: str, run: str, topics: Mapping[str, str] | None = None) -> Settings:
+    """The worker's settings for one run; `run` names its group and the topics not named in `topics`."""
     text = (_JOB_A if job == "a" else _JOB_C) + (
         f"kafka: {{bootstrap.servers: {bootstrap}}}\n"
-        f"group: bench-{run}\n"
-        f"topic_prefix: bench-{run}.\n"
+        f"group: {run}\n"
+        f"topic_prefix: {run}.\n"
+        f"topics: {json.dumps(dict(topics or {}))}\n"
         "http: {enabled: false}\n"
     )
     with tempfile.TemporaryDirectory() as folder:
