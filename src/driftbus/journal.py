@@ -111,7 +111,7 @@ class Journal:
         state = {
             "step": n,
             "fingerprint": self.fingerprint(stream),
-            "state": partition.streams[stream].dump(),
+            "state": orjson.Fragment(partition.snapshot(stream)),
         }
         yield from split(f"stream/{stream}", seal(orjson.dumps(state), self.config_hash))
 

@@ -120,6 +120,8 @@ class _Replay:
             result = self.partition.step(
                 StepInput(runs, frozenset({"predictions", "labels"} - set(self.read)))
             )
+            for defect in self.partition.defects.values():
+                raise defect  # nobody else waits here: better no answer than half of one
             before = self.partition.corrections - len(result.corrections)
             for pos, decision in result.decisions:
                 corrections = before + bisect_right(result.correction_rows, pos, key=lambda row: row[0])

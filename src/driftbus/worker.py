@@ -169,6 +169,7 @@ class Worker:
                     progress.journal.next_step,
                     len(progress.partition.streams),
                 )
+                _tell(progress.partition.defects)
                 return
             self.restoring[number] = (work, progress)
             if time.monotonic() > until:
@@ -295,6 +296,7 @@ class Worker:
                 whole = everything or task.fresh or (not topics and self._is_quiet(task, time.monotonic()))
                 state = list(task.journal.step(task.partition, given, result, ranges, clock, whole))
                 publisher.state(number, state)
+                _tell(task.partition.defects)
                 task.fresh, task.stepped_at = False, time.monotonic()
                 for name in INPUTS:
                     offsets[TopicPartition(self._topics[name], number)] = task.positions[name]
@@ -348,3 +350,15 @@ class Worker:
             where = self._bus.partition_for(self._topics["predictions"], stream.encode())
             self._home[stream] = where
         return where
+
+
+def _tell(defects: dict[str, Exception]) -> None:
+    """Log why streams were set aside, with tracebacks: each is a defect of driftbus to be reported."""
+    for stream, error in defects.items():
+        log.critical(
+            "stream %r is set aside, its outcomes go on without being watched: a defect of driftbus, "
+            "please report it with this traceback",
+            stream,
+            exc_info=error,
+        )
+    defects.clear()

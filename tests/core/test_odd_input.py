@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ from driftbus.core.settings import (
     Rule,
     StreamSettings,
 )
+from driftbus.core.version import VersionMonitor
 from driftbus.errors import InvalidRecord
 
 MINUTE, DAY = 60_000, 24 * 3_600_000
@@ -199,3 +201,61 @@ def test_odd_records_fold_alike_whatever_the_cuts_and_restarts(
     by = lambda d: (type(d).__name__, repr(d))  # noqa: E731
     assert sorted(map(by, cut.said)) == sorted(map(by, whole.said))
     assert cut.states() == whole.states()
+
+
+def test_a_defect_in_one_stream_sets_it_aside_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted defect, since none is known: what raises in the fold of one stream."""
+    given_rows = [row for row in rows(3, 600, 0.0) if row[0] != "model-events"]
+    plain = Folded()
+    for start in range(0, len(given_rows), 50):
+        plain.step(given_rows[start : start + 50], start)
+    name = max(plain.partition.streams, key=lambda stream: plain.partition.streams[stream].ledger.outcomes)
+    watch = VersionMonitor.watch_outcomes
+
+    def failing(self: VersionMonitor, *args: Any) -> Any:
+        if self.setup.stream == name and self.predictions > 10:
+            raise ArithmeticError("planted")
+        return watch(self, *args)
+
+    monkeypatch.setattr(VersionMonitor, "watch_outcomes", failing)
+    hurt = Folded()
+    for start in range(0, len(given_rows), 50):
+        hurt.step(given_rows[start : start + 50], start)
+        hurt.restart_streams()
+    assert list(hurt.partition.defects) == [name]
+    assert hurt.partition.streams[name].defect == "ArithmeticError: planted"
+    whole = [orjson.loads(value) for value in plain.errors]
+    left = [orjson.loads(value) for value in hurt.errors]
+    assert left[-1]["stream"] != name or left[-1]["error"] is None
+    assert any(row["stream"] == name and row["error"] is None for row in left)
+    assert [{**row, "error": None} for row in left] == [{**row, "error": None} for row in whole]
+    for stream, state in plain.states().items():
+        ledger = plain.partition.streams[stream].ledger, hurt.partition.streams[stream].ledger
+        assert ledger[0].predictions == ledger[1].predictions
+        assert (hurt.states()[stream] == state) == (stream != name)
+
+
+def test_a_state_that_cannot_be_written_sets_its_stream_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    folded = Folded()
+    folded.step(rows(3, 100, 0.0), 0)
+    name = next(iter(folded.partition.streams))
+    monkeypatch.setattr(VersionMonitor, "dump", lambda self: {"outgrown": 2**70})
+    state = orjson.loads(folded.partition.snapshot(name))
+    assert (
+        StreamMonitor.load(state, name, KINDS[name], LIMITS).defect
+        == "TypeError: Integer exceeds 64-bit range"
+    )
+
+
+@pytest.mark.parametrize("topic", ["predictions", "labels", "model-events"])
+@pytest.mark.parametrize("time", [-1, 253_402_300_800_000, 2**62])
+def test_a_record_time_out_of_bounds_stands_for_no_time(topic: str, time: int) -> None:
+    value = {"stream": "s", "prediction_id": "p", "prediction": 1, "label": 1, "type": "model-deployed"}
+    with pytest.raises(InvalidRecord):
+        decode(topic, None, orjson.dumps(value), (), time)
+    decode(topic, None, orjson.dumps({**value, "ts": START}), (), time)
+
+
+def test_new_streams_of_one_step_keep_to_the_bound() -> None:
+    partition = Partition(0, lambda stream: KINDS["none"], replace(Limits(), max_streams=3))
+    assert [partition.admits(name) for name in "abcdabc"] == [True, True, True, False, True, True, True]

@@ -81,7 +81,7 @@ def prediction_of(
     if type(ts) is str:
         ts, canonical = parsed(ts)
     else:
-        ts = timestamp_ms if ts is None else epoch_ms(ts)
+        ts = epoch_ms(timestamp_ms if ts is None else ts)
     signals = get("signals")
     if signals is not None:
         checked_signals(signals, value)
@@ -198,7 +198,7 @@ def label_of(raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: b
         prediction_id = checked_name(prediction_id, "prediction_id")
     if type(stream) is not str or not 0 < len(stream) <= MAX_NAME_CHARS:
         stream = checked_stream(stream, key)
-    ts = parsed(ts)[0] if type(ts) is str else timestamp_ms if ts is None else epoch_ms(ts)
+    ts = parsed(ts)[0] if type(ts) is str else epoch_ms(timestamp_ms if ts is None else ts)
     return _new(Label, (prediction_id, stream, ts, label, signals))
 
 
@@ -212,7 +212,7 @@ def model_event_of(
     ts = raw.get("ts")
     return ModelEvent(
         checked_stream(raw.get("stream"), key),
-        timestamp_ms if ts is None else epoch_ms(ts),
+        epoch_ms(timestamp_ms if ts is None else ts),
         kind,
         checked_text(raw.get("model_version"), "model_version"),
         checked_text(raw.get("retrain_request_id"), "retrain_request_id"),

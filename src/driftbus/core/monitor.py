@@ -86,6 +86,7 @@ class StreamMonitor:
         self.clock = 0  # the newest event time of this stream's own records
         self.anchor = 0  # the partition's clock when the newest of them was read
         self.folds = 0  # how often it changed: views are kept until then
+        self.defect: str | None = None  # why it is set aside
         self.ledger = Ledger()
         self.decision = TaskDecision(settings.task)
         self.setup = Setup(stream, settings, limits, self.decision.task)
@@ -147,6 +148,10 @@ class StreamMonitor:
         """Fold what a step brings to this stream, `rises` being the partition's clock over the step."""
         self.folds += 1
         self.ledger.take(block)
+        if self.defect is not None:
+            self.ledger.predictions += len(block.predictions)
+            self.ledger.outcomes += len(block.outcomes)
+            return Folded([], [None] * len(block.outcomes))
         out = Folded([], [])
         cuts: list[tuple[int, ModelEvent | None]] = list(block.model_events)
         if not self.decision.decided:
@@ -323,6 +328,20 @@ class StreamMonitor:
         if compared is not None:
             self.course.extend(compared.tss, compared.errors, compared.challenger_errors)
 
+    def set_aside(self, defect: str) -> None:
+        """Watch nothing any more, only count: a defect of driftbus itself must not stop other streams.
+
+        The stream's outcomes go on, without errors; a new configuration of the stream, or a new version of
+        the fold, begins it anew.
+        """
+        self.defect = defect
+        self.versions.clear()
+        self.current = self.challenger = None
+        self.course = Course()
+        self.rows = History(self.limits.max_classes)
+        self.policy = Policy(self.stream, self.settings.retrain, self.settings.labels, self.settings.sample)
+        self.decided()
+
     # -- decisions -----------------------------------------------------------------------------------
 
     def _open_version(self, key: VersionKey, ts: int) -> VersionMonitor:
@@ -466,6 +485,7 @@ class StreamMonitor:
     def dump(self) -> dict[str, Any]:
         """The whole state as JSON-able values."""
         return {
+            "defect": self.defect,
             "clock": [self.clock, self.anchor],
             "ledger": self.ledger.dump(),
             "decision": self.decision.dump(),
@@ -483,6 +503,9 @@ class StreamMonitor:
     ) -> StreamMonitor:
         """The stream that `dump` was called on, under the same settings."""
         self = cls.load_ledger(state, stream, settings, limits)
+        if state["defect"] is not None:
+            self.set_aside(state["defect"])
+            return self
         if settings.challenger is not None and self.setup.task != "none":
             self.challenger = challengers.load(
                 settings.challenger, self.setup.task, settings.positive_label, limits, state["challenger"]

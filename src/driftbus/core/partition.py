@@ -19,7 +19,7 @@ import orjson
 from driftbus.core.block import Block, Rises, Run, clock_rises
 from driftbus.core.encode import correction_bytes, outcome_bytes
 from driftbus.core.join import Join
-from driftbus.core.monitor import StreamMonitor
+from driftbus.core.monitor import Folded, StreamMonitor
 from driftbus.core.records import Correction, Decision, Label
 from driftbus.core.settings import Limits, StreamSettings
 
@@ -72,12 +72,20 @@ class Partition:
         self.streams: dict[str, StreamMonitor] = {}
         self.clock = 0
         self.corrections = 0  # ever
+        self.defects: dict[str, Exception] = {}  # why streams were set aside; whoever tells it clears it
+        self._admitted: set[str] = set()  # by `admits`, for the next step
         self._due: dict[str, int] = {}
         self._due_order: list[tuple[int, str]] = []
 
     def admits(self, stream: str) -> bool:
-        """Whether records of this stream can be taken: it is known, or there is room."""
-        return stream in self.streams or len(self.streams) < self.limits.max_streams
+        """Whether records of this stream can be taken: it is known, or there is room. One that is admitted
+        takes its place at once, before the step that brings it."""
+        if stream in self.streams or stream in self._admitted:
+            return True
+        if len(self.streams) + len(self._admitted) >= self.limits.max_streams:
+            return False
+        self._admitted.add(stream)
+        return True
 
     def take_over(
         self,
@@ -91,8 +99,8 @@ class Partition:
         self.join.take_over(settings_of, limits)
         self._due.clear()
         self._due_order.clear()
-        for name, old in list(self.streams.items()):
-            state = orjson.loads(orjson.dumps(old.dump()))
+        for name in list(self.streams):
+            state = orjson.loads(self.snapshot(name))
             load = StreamMonitor.load if keeps(name) else StreamMonitor.load_ledger
             self.streams[name] = monitor = load(state, name, settings_of(name), limits)
             self.note_due(name, monitor)
@@ -129,6 +137,7 @@ class Partition:
         result.correction_rows.sort(key=lambda row: (row[0], row[1].stream))
         result.corrections = [Keyed(c.stream, correction_bytes(c)) for _, c in result.correction_rows]
         self.corrections += len(result.corrections)
+        self._admitted.clear()
         return result
 
     def refold(self, blocks: dict[str, Block], rises: Rises, wanted: Callable[[str], bool]) -> StepResult:
@@ -151,7 +160,7 @@ class Partition:
         for stream, block in blocks.items():
             if wanted(stream):
                 monitor = self.streams.get(stream) or self._admit(stream)
-                folded = monitor.fold(block, rises)
+                folded = self._folded(monitor, block, rises)
                 self._note(stream, monitor, folded.decisions, decided, result)
                 yield stream, folded.errors
         for stream in self._due_now():
@@ -159,11 +168,39 @@ class Partition:
             if not wanted(stream):
                 self.note_due(stream, monitor)
             elif stream not in blocks:
-                folded = monitor.fold(Block(), rises)
+                folded = self._folded(monitor, Block(), rises)
                 self._note(stream, monitor, folded.decisions, decided, result)
                 yield stream, folded.errors
         decided.sort(key=lambda row: row[:2])
         result.decisions = [(pos, decision) for pos, _, decision in decided]
+
+    def _folded(self, monitor: StreamMonitor, block: Block, rises: Rises) -> Folded:
+        """The fold of one stream. A defect in it sets that stream aside, and is told in `defects`: the same
+        records would bring it up again at every start, and no other stream would go on."""
+        ledger = monitor.ledger
+        predictions, outcomes = ledger.predictions, ledger.outcomes
+        try:
+            return monitor.fold(block, rises)
+        except MemoryError:
+            raise
+        except Exception as error:
+            monitor.set_aside(f"{type(error).__name__}: {error}"[:200])
+            ledger.predictions = predictions + len(block.predictions)
+            ledger.outcomes = outcomes + len(block.outcomes)
+            self.defects[monitor.stream] = error
+            return Folded([], [None] * len(block.outcomes))
+
+    def snapshot(self, stream: str) -> bytes:
+        """A stream's state as JSON. One that cannot be written is set aside, as one that cannot be folded."""
+        monitor = self.streams[stream]
+        try:
+            return orjson.dumps(monitor.dump())
+        except MemoryError:
+            raise
+        except Exception as error:
+            monitor.set_aside(f"{type(error).__name__}: {error}"[:200])
+            self.defects[stream] = error
+            return orjson.dumps(monitor.dump())
 
     def _note(
         self,

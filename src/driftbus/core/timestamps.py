@@ -72,6 +72,8 @@ def within_bounds(ts_ms: int) -> int:
 
 
 def _remember(seconds: int) -> str:
+    # What is reckoned (an expiry, a deadline) may lie beyond what RFC 3339 can say: then it is the last one.
+    seconds = min(max(seconds, 0), MAX_TS_MS // 1000)
     if len(_second_text) >= _REMEMBERED_SECONDS:
         _second_text.clear()
         _ms_of_second_text.clear()
