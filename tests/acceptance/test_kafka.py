@@ -6,6 +6,7 @@ import base64
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,22 @@ from typing import Any
 import pytest
 import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
+from driftbus.client import Emitter, RetrainRequests, WindowExpired
 from tests.acceptance.house import (
     INPUTS,
+    MINUTE,
     T0,
     Process,
     free_port,
+    http,
+    rfc,
     run_cli,
+    samples,
+    value,
     wait_for,
-)
+)  # fmt: skip
 
 # ruff: noqa: E501 - records, one a line
 pytestmark = pytest.mark.kafka
@@ -229,3 +237,122 @@ def test_records_as_large_as_kafka_takes_stop_nobody(site: Site) -> None:
         said = dict(letter.headers())
         assert said["__connect.errors.topic"]
         assert said["__connect.errors.exception.class.name"]
+
+
+def test_the_circle_on_kafka(site: Site) -> None:
+    """Two workers that differ in their port, an emitter, drift, a trainer, a deployment, a stray record."""
+    for worker in site.workers:
+        if worker.running:
+            assert worker.stop() == 0
+    site.workers.clear()
+    other = free_port()
+    site.start(name="one")
+    site.start(site.write("two.yaml", http={"port": other}), "two")
+    ports = (site.config["http"]["port"], other)
+    rng = random.Random(5)
+    emitter = Emitter(kafka={"bootstrap.servers": site.bootstrap}, topic_prefix=site.prefix)
+    for i in range(2000):
+        for stream in ("loop", "calm"):
+            label = int(rng.random() < 0.5)
+            wrong = rng.random() < (0.4 if stream == "loop" and i >= 1000 else 0.05)
+            pid, ts = f"{stream}-{i}", T0 + i * MINUTE
+            emitter.prediction(stream, pid, prediction=label ^ wrong, model_version="v1", ts=ts)
+            emitter.label(stream, pid, label, ts=ts)
+    assert emitter.flush(60)
+    emitter.close()
+    assert not any(emitter.lost.values())
+    ce = [("ce_specversion", b"1.0"), ("ce_type", b"x"), ("ce_id", b"1"), ("ce_source", b"/s")]
+    sure = Producer({"bootstrap.servers": site.bootstrap, "partitioner": "murmur2_random"})
+    home: list[int] = []
+    sure.produce(
+        site.topic("predictions"),
+        json.dumps({"prediction_id": "ce", "prediction": 1}),
+        "calm",
+        timestamp=T0,
+        headers=ce,
+        on_delivery=lambda _, m: home.append(m.partition()),
+    )
+    sure.flush(30)
+    stray = 1 - home[0]
+    site.feed(
+        [
+            ("labels", "calm", {"prediction_id": "ce", "label": 1}, T0, ce),
+            (
+                "predictions",
+                "calm",
+                {"prediction_id": "stray", "ts": T0, "prediction": 1, "model_version": "v1"},
+                T0,
+                None,
+                stray,
+            ),
+            ("labels", "calm", {"prediction_id": "stray", "ts": T0, "label": 1}, T0, None, stray),
+        ]
+    )
+    site.settle()
+    rows = {(row["stream"], row["prediction_id"]): row for row in site.values("outcomes")}
+    assert rows["calm", "ce"]["ts"] == rows["calm", "ce"]["label_ts"] == rfc(T0)
+    (strayed,) = (m for m in site.records("outcomes") if b'"stray"' in m.value())
+    assert strayed.partition() == stray
+    assert sum(stream == "loop" for stream, _ in rows) == 2000
+
+    def shown(name: str, **labels: str) -> float:
+        pages = [http(f"http://127.0.0.1:{port}/metrics")[2] for port in ports]
+        return sum(value(samples(page), name, **labels) or 0 for page in pages)
+
+    assert shown("misrouted_records_total") == 2
+    assert shown("outcomes_total", stream="loop") == 2000
+    assert all(http(f"http://127.0.0.1:{port}/readyz")[0] == 200 for port in ports)
+    drift = [
+        e["data"]
+        for e in site.values("drift-events")
+        if e["subject"] == "loop" and e["data"]["category"] == "concept"
+    ]
+    assert [d["status"] for d in drift].count("opened") == 1
+    with RetrainRequests(
+        kafka={"bootstrap.servers": site.bootstrap},
+        group=site.prefix + "trainer",
+        topic_prefix=site.prefix,
+        timeout_s=30,
+    ) as asked:
+        request = next(iter(asked))
+        assert request.stream == "loop"
+        found = list(request.rows())
+        assert len(found) == request.window.rows
+        assert Counter(str(row["label"]) for row in found) == request.window.class_counts
+        request.started()
+        request.deployed(model_version="v2")
+        site.settle()
+        closed = [
+            e["data"]
+            for e in site.values("drift-events")
+            if e["subject"] == "loop" and e["data"]["status"] == "closed"
+        ]
+        assert closed
+        checked = site.cli("check")
+        assert checked.returncode == 1
+        assert "partitioner" in checked.stdout
+        # Retention takes the window's beginning: fewer rows are never given for the whole.
+        admin = AdminClient({"bootstrap.servers": site.bootstrap})
+        cut = TopicPartition(
+            site.topic("outcomes"), request.window.partition, request.window.start_offset + 10
+        )
+        for future in admin.delete_records([cut]).values():
+            future.result(30)
+        with pytest.raises(WindowExpired):
+            list(request.rows())
+    for worker in site.workers:
+        assert worker.stop() == 0, worker.tail()
+
+
+def test_partition_counts_that_differ_are_said(kafka_bootstrap: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, kafka_bootstrap)
+    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
+    new = [NewTopic(site.topic(name), 2 if name == "labels" else 1, 1) for name in TOPICS]
+    for future in admin.create_topics(new).values():
+        future.result(30)
+    done = site.cli("check")
+    assert done.returncode == 1
+    assert site.topic("labels") in done.stdout
+    worker = site.cli("worker")
+    assert worker.returncode == 1
+    assert site.topic("labels") in worker.stderr + worker.stdout

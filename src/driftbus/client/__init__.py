@@ -4,5 +4,6 @@ from driftbus.client.emitter import Emitter
 from driftbus.client.request import Request
 from driftbus.client.requests import RetrainRequests
 from driftbus.client.window import TrainingWindow
+from driftbus.errors import Unavailable, WindowExpired
 
-__all__ = ["Emitter", "Request", "RetrainRequests", "TrainingWindow"]
+__all__ = ["Emitter", "Request", "RetrainRequests", "TrainingWindow", "Unavailable", "WindowExpired"]
