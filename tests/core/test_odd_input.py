@@ -197,6 +197,8 @@ def test_odd_records_fold_alike_whatever_the_cuts_and_restarts(
         cut.step(given_rows[start : start + size], start)
         if count % restart == 0:
             cut.restart_streams()
+    assert not whole.partition.defects
+    assert not cut.partition.defects
     assert cut.errors == whole.errors
     by = lambda d: (type(d).__name__, repr(d))  # noqa: E731
     assert sorted(map(by, cut.said)) == sorted(map(by, whole.said))
