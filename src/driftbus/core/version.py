@@ -76,7 +76,8 @@ class VersionMonitor:
         rule_windows = tuple(rule.window for rule in settings.retrain.rules)
         self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
         self.performance = self._performance(self.windows)
-        self.challenger_performance = self._performance(settings.windows)
+        # Shown since deployment only: a window would cost as much as production's, and nobody reads it.
+        self.challenger_performance = self._performance(())
         self.slices: dict[str, Performance] = {}
         self.slices_dropped = 0
         self.rule_values: dict[str, float] = {}
@@ -211,7 +212,7 @@ class VersionMonitor:
             self.watches.pop(name, None)
         self.rows = Rows(History(), self.rows.predictions)
         self.performance = self._performance(self.windows)
-        self.challenger_performance = self._performance(setup.settings.windows)
+        self.challenger_performance = self._performance(())
         self.slices.clear()
 
     # -- memory --------------------------------------------------------------------------------------
@@ -324,9 +325,7 @@ class VersionMonitor:
         self.prediction_signals, self.label_signals = map(set, state["custom_signals"])
         self.rows = Rows(History.load(state["outcome_history"]), History.load(state["prediction_history"]))
         self.performance = self._load_performance(state["performance"], self.windows)
-        self.challenger_performance = self._load_performance(
-            state["challenger_performance"], settings.windows
-        )
+        self.challenger_performance = self._load_performance(state["challenger_performance"], ())
         self.slices = {
             name: self._load_performance(p, (), custom=False) for name, p in state["slices"].items()
         }
