@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
+from driftbus.collecting import Collecting
 from driftbus.config import Settings
 from driftbus.core.partition import StepInput, StepResult
 from driftbus.counters import Counters
@@ -104,7 +105,8 @@ class Worker:
             )
             self.connected, self.trouble = True, None
             try:
-                self._loop(consumer, transaction)
+                with Collecting() as collecting:
+                    self._loop(consumer, transaction, collecting)
             finally:
                 self.connected = False
                 with self.lock:
@@ -114,7 +116,7 @@ class Worker:
         finally:
             transaction.close()
 
-    def _loop(self, consumer: Consumer, transaction: Transaction) -> None:
+    def _loop(self, consumer: Consumer, transaction: Transaction, collecting: Collecting) -> None:
         while not self.stopping:
             self.turned_at = time.monotonic()
             records = self._gather(consumer)
@@ -125,6 +127,9 @@ class Worker:
             self._measure_lag(consumer)
             if records or due:
                 self._step(consumer, transaction, records, due)
+                collecting.stepped()
+            else:
+                collecting.idle()
         if self.tasks:
             # A last step with every snapshot: the next start has nothing to fold.
             self._step(consumer, transaction, {}, dict.fromkeys(self.tasks), everything=True)
