@@ -19,7 +19,8 @@ from driftbus.core import challenger as challengers
 from driftbus.core.block import Block, Rises
 from driftbus.core.columns import OutcomeColumns, PredictionColumns, VersionKey, by_version
 from driftbus.core.course import Course
-from driftbus.core.episodes import Alarm, Episode, Moment
+from driftbus.core.episodes import Alarm, Episode, Episodes, Moment
+from driftbus.core.episodes import Rows as Histories
 from driftbus.core.history import History
 from driftbus.core.labelled import challenger_errors, errors_of
 from driftbus.core.lane import NEVER, Lane
@@ -87,6 +88,8 @@ class StreamMonitor:
         self.anchor = 0  # the partition's clock when the newest of them was read
         self.folds = 0  # how often it changed: views are kept until then
         self.defect: str | None = None  # why it is set aside
+        # Episodes that were open when the models began anew, as dumped: (version, role, episodes).
+        self.left_open: list[list[Any]] = []
         self.ledger = Ledger()
         self.decision = TaskDecision(settings.task)
         self.setup = Setup(stream, settings, limits, self.decision.task)
@@ -153,6 +156,8 @@ class StreamMonitor:
             self.ledger.outcomes += len(block.outcomes)
             return Folded([], [None] * len(block.outcomes))
         out = Folded([], [])
+        if self.left_open:
+            self._close_left_open(out.decisions)
         cuts: list[tuple[int, ModelEvent | None]] = list(block.model_events)
         if not self.decision.decided:
             cuts.extend(self._task_changes(block))
@@ -328,6 +333,15 @@ class StreamMonitor:
         if compared is not None:
             self.course.extend(compared.tss, compared.errors, compared.challenger_errors)
 
+    def _close_left_open(self, out: Decisions) -> None:
+        """Whoever heard of an episode hears of its end. What it asked for, the policy still owes."""
+        for version, role, state in self.left_open:
+            episodes = Episodes.load(state, self.stream, version, role, self.settings.labels)
+            for event in episodes.close_all("replaced", self.moment(), Histories(History(), History())):
+                self.ledger.drift(event, role)
+                out.append((-1, event))
+        self.left_open = []
+
     def set_aside(self, defect: str) -> None:
         """Watch nothing any more, only count: a defect of driftbus itself must not stop other streams.
 
@@ -486,6 +500,7 @@ class StreamMonitor:
         """The whole state as JSON-able values."""
         return {
             "defect": self.defect,
+            "left_open": self.left_open,
             "clock": [self.clock, self.anchor],
             "ledger": self.ledger.dump(),
             "decision": self.decision.dump(),
@@ -503,6 +518,7 @@ class StreamMonitor:
     ) -> StreamMonitor:
         """The stream that `dump` was called on, under the same settings."""
         self = cls.load_ledger(state, stream, settings, limits)
+        self.left_open = state["left_open"]
         if state["defect"] is not None:
             self.set_aside(state["defect"])
             return self
@@ -531,4 +547,9 @@ class StreamMonitor:
         self.course = Course.load(state["course"])
         self.policy = Policy.load(state["policy"], stream, settings.retrain, settings.labels, settings.sample)
         self.challenger = self._new_challenger()
+        self.left_open = state["left_open"] + [
+            [version["version"], version["role"], version["episodes"]]
+            for version in state["versions"]
+            if version["episodes"]["episodes"]
+        ]
         return self
