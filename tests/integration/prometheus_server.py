@@ -31,7 +31,10 @@ class Prometheus:
             with urlopen(f"{self.base}/api/v1/{path}?{urlencode(query)}", timeout=30) as answer:
                 return json.load(answer)["data"]
         except HTTPError as error:
-            raise AssertionError(f"{query}: {json.load(error).get('error')}") from error
+            said = error.read().decode(errors="replace")
+            if error.code == 503:  # it listens before it has read its own storage, and says so in plain text
+                raise URLError(said) from error
+            raise AssertionError(f"{query}: {said}") from error
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         result: list[dict[str, Any]] = self.get("query", query=expr)["result"]
