@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from math import exp
 from typing import Any
 
-from driftbus.core.linear import RATE, Linear
+import numpy as np
+
+from driftbus.core.dense import GRADIENT_LIMIT, MOST_FEATURES, linear_run, logistic_run
+from driftbus.core.linear import RATE, SHORTEST_RUN, VALUE_LIMIT, Linear
 from driftbus.core.records import Features, Json
 
-# River's bound of a linear model's gradient.
-_GRADIENT_LIMIT = 1e12
 # One model per class is worth its cost up to here.
 _MOST_CLASSES = 10
 # Beyond ten only the most frequent class matters; so many are counted, later ones are not.
 _MOST_COUNTED = 100
+_SCALARS = frozenset({bool, int, float, str})
 
 
 class LinearRegression(Linear):
@@ -29,24 +31,39 @@ class LinearRegression(Linear):
     ) -> tuple[list[Json], list[float | None]]:
         """Per row the prediction made before learning it; None for the first, and without a numeric label."""
         predictions: list[Json] = []
-        for row, label in zip(features, labels, strict=True):
-            if not isinstance(label, int | float):
-                predictions.append(None)
-                continue
-            indices, values, categories = self._read(row)
-            if indices is None:
-                guess = self._dense(values, label)
-            else:
+        at = 0
+        while at < len(features):
+            rows = self._run(features, at) if self._learnt and len(self._names) <= MOST_FEATURES else []
+            usable = next(
+                (i for i, y in enumerate(labels[at : at + len(rows)]) if type(y) is not float), None
+            )
+            rows = rows[:usable]
+            if len(rows) >= SHORTEST_RUN:
                 output = self._outputs[0]
-                guess = self._dot(output, indices, self._scale(indices, values), categories)
-                scaled = self._absorb(indices, values)
-                gradient = self._gradient(
-                    label, self._dot(output, indices, scaled, categories), scaled, categories
+                scaled = self._absorb_run(
+                    np.minimum(np.maximum(np.array(rows, float), -VALUE_LIMIT), VALUE_LIMIT)
                 )
-                self._step(output, indices, scaled, categories, gradient)
-            predictions.append(guess if self._learnt else None)
-            self._learnt += 1
+                run = linear_run(len(self._names))
+                targets = labels[at : at + len(rows)]
+                guesses, output[0], output[1] = run(scaled.tolist(), targets, RATE, output[0], output[1])
+                predictions += guesses
+                self._learnt += len(rows)
+                at += len(rows)
+                continue
+            predictions.append(self._row(features[at], labels[at]))
+            at += 1
         return predictions, [None] * len(predictions)
+
+    def _row(self, row: Features | None, label: Json) -> Json:
+        if not isinstance(label, int | float):
+            return None
+        indices, values, categories = self._read(row)
+        scaled = self._absorb(indices, values)
+        output = self._outputs[0]
+        guess = self._dot(output, indices, scaled, categories)
+        self._step(output, indices, scaled, categories, self._gradient(label, guess, scaled, categories))
+        self._learnt += 1
+        return guess if self._learnt > 1 else None
 
     def _gradient(
         self, target: float, margin: float, scaled: Sequence[float], categories: Sequence[int]
@@ -57,7 +74,7 @@ class LinearRegression(Linear):
         for z in scaled:
             length += z * z
         gradient = 2.0 * (margin - target) / max(1.0, 2.0 * RATE * length)
-        return min(max(gradient, -_GRADIENT_LIMIT), _GRADIENT_LIMIT)
+        return min(max(gradient, -GRADIENT_LIMIT), GRADIENT_LIMIT)
 
     def dump(self) -> Any:
         return {"model": "linear", "learnt": self._learnt, **self._dump()}
@@ -99,34 +116,78 @@ class LogisticRegression(Linear):
         """Per row the class predicted before learning it, and the positive class's probability."""
         predictions: list[Json] = []
         scores: list[float | None] = []
-        for row, label in zip(features, labels, strict=True):
-            if label is None or isinstance(label, list | dict):
-                predictions.append(None)
-                scores.append(None)
-                continue
-            indices, values, categories = self._read(row)
-            if indices is None and len(self._classes) == 2 and label in self._classes:
-                chance = _sigmoid(self._dense(values, label == self._positive))
-                predictions.append(self._positive if chance > 0.5 else self._negative)
-                scores.append(chance if self._scored else None)
-                self._classes[label] += 1
-                continue
-            guess, score = self._predict(indices, values, categories)
-            predictions.append(guess)
-            scores.append(score)
-            self._learn(label, indices, values, categories)
+        at = 0
+        while at < len(features):
+            done = self._known_run(features, labels, at, predictions, scores)
+            if not done:
+                guess, score = self._row(features[at], labels[at])
+                predictions.append(guess)
+                scores.append(score)
+                done = 1
+            at += done
         return predictions, scores
 
-    def _predict(
-        self, indices: Sequence[int] | None, values: list[float], categories: list[int]
-    ) -> tuple[Json, float | None]:
+    def _known_run(
+        self,
+        features: Sequence[Features | None],
+        labels: Sequence[Json],
+        at: int,
+        predictions: list[Json],
+        scores: list[float | None],
+    ) -> int:
+        """Take the rows from `at` on that a written-out run can; how many."""
+        classes = self._classes
+        if len(classes) != 2 or len(self._names) > MOST_FEATURES:
+            return 0
+        rows = self._run(features, at)
+        known = labels[at : at + len(rows)]
+        if not (_SCALARS.issuperset(map(type, known)) and classes.keys() >= set(known)):
+            stop = (i for i, y in enumerate(known) if type(y) not in _SCALARS or y not in classes)
+            rows = rows[: next(stop, 0)]
+            known = known[: len(rows)]
+        if len(rows) < SHORTEST_RUN:
+            return 0
+        scaled = self._absorb_run(np.minimum(np.maximum(np.array(rows, float), -VALUE_LIMIT), VALUE_LIMIT))
+        output, positive, negative = self._outputs[0], self._positive, self._negative
+        targets = [1.0 if label == positive else 0.0 for label in known]
+        run = logistic_run(len(self._names))
+        chances, output[0], output[1] = run(scaled.tolist(), targets, RATE, output[0], output[1])
+        predictions += [positive if chance > 0.5 else negative for chance in chances]
+        scores += chances if self._scored else [None] * len(chances)
+        for label in classes:
+            classes[label] += known.count(label)
+        return len(rows)
+
+    def _row(self, row: Features | None, label: Json) -> tuple[Json, float | None]:
+        if label is None or isinstance(label, list | dict):
+            return None, None
+        indices, values, categories = self._read(row)
+        scaled = self._absorb(indices, values)
+        margins = [self._dot(output, indices, scaled, categories) for output in self._outputs]
+        said = self._said(margins)
+        classes = self._classes
+        if label not in classes:
+            if len(classes) >= _MOST_COUNTED:
+                return said
+            self._open(label)
+            margins = [self._dot(output, indices, scaled, categories) for output in self._outputs]
+        classes[label] += 1
+        if len(classes) > _MOST_CLASSES:
+            return said
+        targets = [known == label for known in classes] if len(classes) > 2 else [label == self._positive]
+        for output, margin, target in zip(self._outputs, margins, targets, strict=True):
+            # Derivative of the log loss.
+            gradient = _sigmoid(margin) - (1.0 if target else 0.0)
+            self._step(output, indices, scaled, categories, gradient)
+        return said
+
+    def _said(self, margins: list[float]) -> tuple[Json, float | None]:
+        """The class these margins speak for, and the positive class's probability."""
         classes = self._classes
         if not classes:
             return None, None
         if len(classes) > _MOST_CLASSES:
             return max(classes, key=classes.__getitem__), None
-        scaled = self._scale(indices, values)
-        margins = [self._dot(output, indices, scaled, categories) for output in self._outputs]
         if len(classes) > 2:
             return list(classes)[margins.index(max(margins))], None
         chance = _sigmoid(margins[0])
@@ -135,34 +196,6 @@ class LogisticRegression(Linear):
         else:
             guess = self._positive if chance > 0.5 else self._negative
         return guess, chance if self._scored else None
-
-    def _learn(
-        self, label: Json, indices: Sequence[int] | None, values: list[float], categories: list[int]
-    ) -> None:
-        classes = self._classes
-        scaled = self._absorb(indices, values)
-        if label not in classes:
-            if len(classes) >= _MOST_COUNTED:
-                return
-            self._open(label)
-        classes[label] += 1
-        if len(classes) > _MOST_CLASSES:
-            return
-        targets = [known == label for known in classes] if len(classes) > 2 else [label == self._positive]
-        for output, target in zip(self._outputs, targets, strict=True):
-            margin = self._dot(output, indices, scaled, categories)
-            gradient = self._gradient(target, margin, scaled, categories)
-            self._step(output, indices, scaled, categories, gradient)
-
-    def _gradient(
-        self, target: float, margin: float, scaled: Sequence[float], categories: Sequence[int]
-    ) -> float:
-        """Of the log loss, as River computes it."""
-        sign = 1.0 if target else -1.0
-        z = margin * sign
-        if z > 18.0:
-            return exp(-z) * -sign
-        return -sign if z < -18.0 else -sign / (exp(z) + 1.0)
 
     def _open(self, label: Json) -> None:
         """A class not seen before: the third turns the one model into one per class."""
@@ -189,6 +222,4 @@ class LogisticRegression(Linear):
 
 def _sigmoid(x: float) -> float:
     """As River's: 0 and 1 beyond ±30."""
-    if x < -30.0:
-        return 0.0
-    return 1.0 if x > 30.0 else 1.0 / (1.0 + exp(-x))
+    return 1.0 / (1.0 + exp(-x)) if -30.0 <= x <= 30.0 else 1.0 if x > 0.0 else 0.0
