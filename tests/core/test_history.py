@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from driftbus.core.classes import OTHER_CLASSES, label_text
 from driftbus.core.history import BIN_ROWS, History
-from driftbus.core.varints import pack, unpack
+from driftbus.core.packed import pack, unpack
 
 Row = tuple[int, int, float, object]
 
@@ -186,9 +186,9 @@ def test_places_by_rows_and_by_time() -> None:
     assert history.window_since(10_000).rows == 0
 
 
-@given(st.lists(st.integers()))
-def test_packed_integers_come_back(numbers: list[int]) -> None:
-    assert unpack(pack(numbers)) == numbers
+@given(st.lists(st.lists(st.integers() | st.integers(-200, 200))))
+def test_packed_integers_come_back(columns: list[list[int]]) -> None:
+    assert unpack(pack(columns)) == columns
 
 
 @given(st.text(max_size=40))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from operator import attrgetter, sub
 from typing import Any
 
-from driftbus.core.classes import CLASS_BITS, class_counts
-from driftbus.core.varints import pack, unpack
+from driftbus.core.classes import CLASS_BITS, class_columns
+from driftbus.core.packed import pack, unpack
+
+_FIELDS = attrgetter("seq", "first_ts", "least_ts", "greatest_ts", "total", "squares")
 
 
 class Bin:
@@ -38,30 +40,33 @@ def dump_bins(bins: Sequence[Bin], late: Sequence[int], end_seq: int, classes: i
 
     `late` holds each bin's exact count; `end_seq` is one past the newest row.
     """
-    binary = all(held.total == held.squares == int(held.total) for held in bins)
-    columns = [
-        _steps([end_seq, *(held.seq for held in bins)]),
-        _steps([0, *(held.first_ts for held in bins)]),
-        [held.first_ts - held.least_ts for held in bins],
-        [held.greatest_ts - held.first_ts for held in bins],
-        list(late),
+    if not bins:
+        return {"bins": pack(()), "sums": None}
+    seqs, first, least, greatest, totals, squares = zip(*map(_FIELDS, bins), strict=True)
+    counted = tuple(map(int, totals))
+    columns: list[Sequence[int]] = [
+        _steps((end_seq, *seqs)),
+        _steps((0, *first)),
+        list(map(sub, first, least)),
+        list(map(sub, greatest, first)),
+        late,
     ]
+    binary = totals == squares == counted
     if binary:
-        columns.append([int(held.total) for held in bins])
-    counts = [class_counts(held.counts, classes) for held in bins]
-    columns += [[row[index] for row in counts] for index in range(classes)]
-    sums = None if binary else [number for held in bins for number in (held.total, held.squares)]
-    return {"bins": pack(number for column in columns for number in column), "sums": sums}
+        columns.append(counted)
+    if classes:
+        columns += class_columns([held.counts for held in bins], classes)
+    sums = None if binary else [totals, squares]
+    return {"bins": pack(columns), "sums": sums}
 
 
 def load_bins(state: Any, length: int, end_seq: int, classes: int) -> list[Bin]:
     """What `dump_bins` wrote: `length` bins, newest first; the caller knows their `n`."""
-    numbers, sums = unpack(state["bins"]), state["sums"]
-    columns = iter([numbers[at : at + length] for at in range(0, len(numbers), length)] if length else [])
     bins: list[Bin] = []
-    seq, ts = end_seq, 0
     if not length:
         return bins
+    columns, sums = iter(unpack(state["bins"])), state["sums"]
+    seq, ts = end_seq, 0
     for seq_step, ts_step in zip(next(columns), next(columns), strict=True):
         seq += seq_step
         ts += ts_step
@@ -72,13 +77,13 @@ def load_bins(state: Any, length: int, end_seq: int, classes: int) -> list[Bin]:
         for held, total in zip(bins, next(columns), strict=True):
             held.total = held.squares = float(total)
     else:
-        for index, held in enumerate(bins):
-            held.total, held.squares = sums[2 * index], sums[2 * index + 1]
+        for held, total, square in zip(bins, *sums, strict=True):
+            held.total, held.squares = total, square
     for index in range(classes):
         for held, count in zip(bins, next(columns), strict=True):
             held.counts += count << (CLASS_BITS * index)
     return bins
 
 
-def _steps(numbers: list[int]) -> list[int]:
-    return [later - earlier for earlier, later in pairwise(numbers)]
+def _steps(numbers: Sequence[int]) -> list[int]:
+    return list(map(sub, numbers[1:], numbers))

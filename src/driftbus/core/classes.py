@@ -6,6 +6,10 @@ one class (equal, with equal hashes), `"1"` is another; the text first seen name
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from driftbus.core.records import Json
 
 # Bits per class in packed counts: 2^40 rows of one class cannot be reached.
@@ -30,6 +34,16 @@ def class_counts(packed: int, classes: int) -> list[int]:
     """Packed counts as a list, one number per class."""
     mask = (1 << CLASS_BITS) - 1
     return [packed >> (CLASS_BITS * index) & mask for index in range(classes)]
+
+
+def class_columns(packed: Sequence[int], classes: int) -> list[list[int]]:
+    """Packed counts of several bins, as a column per class."""
+    size = CLASS_BITS // 8
+    raw = b"".join([counts.to_bytes(size * classes, "little") for counts in packed])
+    wide = np.zeros((len(packed), classes, 8), np.uint8)
+    wide[:, :, :size] = np.frombuffer(raw, np.uint8).reshape(len(packed), classes, size)
+    columns: list[list[int]] = wide.view("<i8")[:, :, 0].T.tolist()
+    return columns
 
 
 class ClassTable:

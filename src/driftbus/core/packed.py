@@ -1,0 +1,85 @@
+"""Columns of integers, and plain bytes, as short text: fixed widths, deflated, then base64.
+
+A snapshot is mostly columns of small numbers; as JSON text they take three times the room and several times
+the time. Reading it back can only give integers, so nothing from a topic is ever executed.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Sequence
+from zlib import DEFLATED, compressobj, decompressobj, error
+
+# No more is inflated than a history of the largest size takes: what was read cannot fill the memory.
+MAX_BYTES = 16_000_000
+# Bytes of 1, 2, 4 and 8 a number; what fits none is written in digits.
+_WIDTHS = "bhiq"
+_DIGITS = b"d"
+# Deflate's tables for a window of 4 KiB: setting up those for 32 KiB takes 30 µs, as long as packing 3 kB.
+_LEVEL, _WINDOW, _MEMORY = 1, -12, 5
+
+
+def squeeze(raw: bytes) -> str:
+    """Bytes as ASCII text, some 10 µs a kilobyte."""
+    deflate = compressobj(_LEVEL, DEFLATED, _WINDOW, _MEMORY)
+    return b64encode(deflate.compress(raw) + deflate.flush()).decode("ascii")
+
+
+def unsqueeze(text: str) -> bytes:
+    """The bytes that `squeeze` was given. Raises ValueError for text that it did not make."""
+    inflate = decompressobj(_WINDOW)
+    try:
+        raw = inflate.decompress(b64decode(text, validate=True), MAX_BYTES)
+    except error as bad:
+        raise ValueError("the text does not inflate") from bad
+    if not inflate.eof:
+        raise ValueError("the text is cut off or too long")
+    return raw
+
+
+def pack(columns: Iterable[Sequence[int]]) -> str:
+    """Columns of integers of any size as text: each in the least width that holds all its numbers."""
+    parts: list[bytes] = []
+    for column in columns:
+        width, raw = _bytes_of(column)
+        parts += (width, len(raw).to_bytes(4, "little"), raw)
+    return squeeze(b"".join(parts))
+
+
+def unpack(text: str) -> list[list[int]]:
+    """The columns that `pack` was given. Raises ValueError for text that it did not make."""
+    raw, at = unsqueeze(text), 0
+    columns: list[list[int]] = []
+    while at < len(raw):
+        width, start = raw[at : at + 1], at + 5
+        at = start + int.from_bytes(raw[at + 1 : start], "little")
+        if at > len(raw) or start > len(raw):
+            raise ValueError("the last column is cut off")
+        columns.append(_numbers_of(width, raw[start:at]))
+    return columns
+
+
+def _bytes_of(column: Sequence[int]) -> tuple[bytes, bytes]:
+    for width in _WIDTHS:
+        try:
+            numbers = array(width, column)
+        except OverflowError:
+            continue
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return width.encode("ascii"), numbers.tobytes()
+    return _DIGITS, b",".join(b"%d" % number for number in column)
+
+
+def _numbers_of(width: bytes, raw: bytes) -> list[int]:
+    if width == _DIGITS:
+        return [int(number) for number in raw.split(b",")]
+    if width == b"" or width not in _WIDTHS.encode("ascii"):
+        raise ValueError("a column has an unknown width")
+    numbers = array(width.decode("ascii"))
+    numbers.frombytes(raw)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
