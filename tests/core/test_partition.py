@@ -147,6 +147,23 @@ def test_every_episode_opens_once_and_closes_last(whole: tuple[Partition, list[A
             state[d.episode_id] = d.status
 
 
+def test_a_decision_is_dated_by_the_outcome_that_decided_it(whole: tuple[Partition, list[Any]]) -> None:
+    """However far the step had read ahead in predictions."""
+    outcomes, _, decisions = sorted_by_kind(whole[1])
+    newest: dict[str, list[str]] = {}
+    for _, stream, value in outcomes:
+        times = newest.setdefault(stream, [])
+        times.append(max(orjson.loads(value)["label_ts"], *times[-1:]))
+    found = [
+        d
+        for _, d in decisions
+        if isinstance(d, DriftEvent) and d.category == "concept" and d.resolution is None
+    ]
+    assert found
+    for d in found:
+        assert rfc3339(d.detected_at) == newest[d.stream][d.outcomes_seen - 1]
+
+
 def test_time_alone_decides_at_the_same_place_whatever_the_cut() -> None:
     """A request times out while its stream is silent and another one's records move the clock."""
     silent = Shape("silent", rows=1200, change=500)

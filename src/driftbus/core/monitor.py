@@ -36,7 +36,7 @@ from driftbus.core.settings import Limits, Rule, StreamSettings
 from driftbus.core.task import TaskDecision
 from driftbus.core.version import Setup, VersionMonitor
 from driftbus.core.views import DeploymentView
-from driftbus.core.walk import ALARM, CORRECTION, OPENED, Decisions, Mark, Rows, walk
+from driftbus.core.walk import ALARM, CORRECTION, OPENED, OUTCOME_ALARM, Decisions, Mark, Rows, walk
 
 
 class Folded(NamedTuple):
@@ -86,6 +86,10 @@ class StreamMonitor:
         self.limits = limits
         self.clock = 0  # the newest event time of this stream's own records
         self.anchor = 0  # the partition's clock when the newest of them was read
+        self.prediction_clock = (
+            0  # the newest of the predictions taken up, and of the labels: what a decision
+        )
+        self.label_clock = 0  # about them is dated by, however far a step has read ahead of the other
         self.folds = 0  # how often it changed: views are kept until then
         self.defect: str | None = None  # why it is set aside
         # Episodes that were open when the models began anew, as dumped: (version, role, episodes).
@@ -296,7 +300,7 @@ class StreamMonitor:
             compared = mine.comparable()
             lane.outcomes = compared
             for pos, alarm in version.watch_outcomes(mine, compared, lane.met):
-                marks.append(Mark(pos, ALARM, version, alarm))
+                marks.append(Mark(pos, OUTCOME_ALARM, version, alarm))
 
     def _compare(self, rows: OutcomeColumns) -> OutcomeColumns:
         """The rows with their errors and what the challenger said to them, before it learns them."""
@@ -366,6 +370,11 @@ class StreamMonitor:
         """Now, as decisions are dated."""
         return Moment(max(self.clock, ts), self.ledger.outcomes, self.ledger.predictions)
 
+    def record_moment(self, labelled: bool) -> Moment:
+        """Now, as the newest outcome (else prediction) taken up has it."""
+        ts = self.label_clock if labelled else self.prediction_clock
+        return Moment(ts, self.ledger.outcomes, self.ledger.predictions)
+
     def first_prediction(self, key: VersionKey, pos: int, out: Decisions) -> None:
         """The first prediction of an unseen version: in production it takes over."""
         version = self.versions[key]
@@ -428,8 +437,12 @@ class StreamMonitor:
         self._put_in_production(key, retire=True, rolled_back=rolled_back, pos=pos, out=out)
         self.versions[key].deployed = True
 
-    def take_alarm(self, alarm: Alarm, version: VersionMonitor, pos: int, out: Decisions) -> None:
-        self.tell(version.episodes.on_alarm(alarm, self.moment(), version.rows), version, pos, out)
+    def take_alarm(
+        self, alarm: Alarm, version: VersionMonitor, labelled: bool, pos: int, out: Decisions
+    ) -> None:
+        """A detector cried at the row just taken up, an outcome (`labelled`) or a prediction."""
+        moment = self.record_moment(labelled)
+        self.tell(version.episodes.on_alarm(alarm, moment, version.rows), version, pos, out)
 
     def look(self, lane: Lane, pos: int, out: Decisions) -> None:
         """A version has reached a row where it is to be looked at."""
@@ -440,7 +453,8 @@ class StreamMonitor:
             episodes.due_predictions is not None and rows.predictions.seen >= episodes.due_predictions
         )
         if outcomes_due or predictions_due:
-            self.tell(episodes.checkpoint(self.moment(), rows), version, pos, out)
+            moment = self.record_moment(outcomes_due)
+            self.tell(episodes.checkpoint(moment, rows), version, pos, out)
         if version is self.production:
             version.read_rules()
             self.consider(pos, out)
@@ -501,7 +515,7 @@ class StreamMonitor:
         return {
             "defect": self.defect,
             "left_open": self.left_open,
-            "clock": [self.clock, self.anchor],
+            "clock": [self.clock, self.anchor, self.prediction_clock, self.label_clock],
             "ledger": self.ledger.dump(),
             "decision": self.decision.dump(),
             "current": self.current,
@@ -537,7 +551,7 @@ class StreamMonitor:
     ) -> StreamMonitor:
         """What outlives a change of settings or of the fold: counters, rows, policy; models begin anew."""
         self = cls(stream, settings, limits)
-        self.clock, self.anchor = state["clock"]
+        self.clock, self.anchor, self.prediction_clock, self.label_clock = state["clock"]
         self.ledger = Ledger.load(state["ledger"])
         if settings.task == "auto":
             self.decision.load(state["decision"])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Decisions = list[tuple[int, Decision]]
 
-OPENED, CORRECTION, ALARM = 0, 1, 2
+OPENED, CORRECTION, ALARM, OUTCOME_ALARM = range(4)
 
 
 class Mark(NamedTuple):
@@ -83,7 +83,7 @@ def _take(monitor: StreamMonitor, mark: Mark, out: Decisions) -> None:
     elif mark.rank == CORRECTION:
         monitor.correct(mark.payload)
     else:
-        monitor.take_alarm(mark.payload, mark.subject, mark.pos, out)
+        monitor.take_alarm(mark.payload, mark.subject, mark.rank == OUTCOME_ALARM, mark.pos, out)
 
 
 class _Walk:
@@ -165,13 +165,15 @@ class _Walk:
         newest = -2
         if stop > start:
             monitor.ledger.predictions += stop - start
-            monitor.clock = max(monitor.clock, *self.p_ts[start:stop])
+            monitor.prediction_clock = max(monitor.prediction_clock, *self.p_ts[start:stop])
+            monitor.clock = max(monitor.clock, monitor.prediction_clock)
             newest = self.p_pos[stop - 1]
             self.p_at = stop
         start, stop = self.o_at, bisect_right(self.o_pos, pos, self.o_at)
         if stop > start and self.outcomes is not None:
             monitor.ledger.outcomes += stop - start
-            monitor.clock = max(monitor.clock, *self.o_ts[start:stop])
+            monitor.label_clock = max(monitor.label_clock, *self.o_ts[start:stop])
+            monitor.clock = max(monitor.clock, monitor.label_clock)
             newest = max(newest, self.o_pos[stop - 1])
             monitor.take_rows(self.outcomes.cut(start, stop))
             self.o_at = stop
