@@ -153,7 +153,7 @@ def test_a_decision_is_dated_by_the_outcome_that_decided_it(whole: tuple[Partiti
     newest: dict[str, list[str]] = {}
     for _, stream, value in outcomes:
         times = newest.setdefault(stream, [])
-        times.append(max(orjson.loads(value)["label_ts"], *times[-1:]))
+        times.append(max([orjson.loads(value)["label_ts"], *times[-1:]]))
     found = [
         d
         for _, d in decisions
