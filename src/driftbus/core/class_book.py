@@ -9,7 +9,14 @@ from typing import Any
 from driftbus.core.class_codes import ClassCodes
 from driftbus.core.class_columns import columns, score_row
 from driftbus.core.class_tally import ONE, ClassRow, ClassTally
-from driftbus.core.class_window import ClassChunk, WindowColumns, class_metrics, total
+from driftbus.core.class_window import (
+    ClassChunk,
+    WindowColumns,
+    class_metrics,
+    dump_chunks,
+    load_chunks,
+    total,
+)
 
 
 class ClassBook:
@@ -63,8 +70,11 @@ class ClassBook:
     def new_chunk(self) -> ClassChunk:
         return ClassChunk()
 
-    def load_chunk(self, state: Any) -> ClassChunk:
-        return ClassChunk.load(state)
+    def dump_chunks(self, chunks: Sequence[ClassChunk]) -> Any:
+        return dump_chunks(chunks)
+
+    def load_chunks(self, state: Any) -> list[ClassChunk]:
+        return load_chunks(state)
 
     def metrics(self, chunks: list[Any] | None) -> dict[str, float]:
         """Since deployment (None) or over chunks."""

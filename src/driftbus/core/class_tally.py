@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from driftbus.core.packed import pack, unpack
+
 Ints = npt.NDArray[np.int64]
 
 # Weights are counted in steps of 2^-30 (1e-9 of the usual weight 1) and up to 2^18: a block of 2^14
@@ -117,18 +119,22 @@ class ClassTally:
         return self.histogram
 
     def dump(self) -> Any:
-        """[cells, loss, scored, histogram], sparse and flat: key, count, key, count …"""
-        ranked = [] if self.histogram is None else list(enumerate(self.histogram.tolist()))
-        return [_flat(sorted(self.cells.items())), str(self.loss), _small(self.scored), _flat(ranked)]
+        """[cells (flat: code, count, code, count …), loss, scored, histogram in units of …, packed]."""
+        unit, ranked = ONE, None
+        if self.histogram is not None:
+            if (self.histogram & (ONE - 1)).any():
+                unit = 1
+            ranked = pack([(self.histogram // unit).tolist()])
+        return [_flat(sorted(self.cells.items())), str(self.loss), _small(self.scored), unit, ranked]
 
     @classmethod
     def load(cls, state: Any, buckets: int = BUCKETS) -> ClassTally:
         tally = cls(buckets)
-        cells, loss, scored, ranked = state
+        cells, loss, scored, unit, ranked = state
         tally.cells = dict(_unflat(cells))
         tally.loss, tally.scored = int(loss), _unsmall(scored)
-        for key, count in _unflat(ranked):
-            tally._histogram()[key] = count
+        if ranked is not None:
+            tally._histogram()[:] = np.array(unpack(ranked)[0], dtype=np.int64) * unit
         return tally
 
 

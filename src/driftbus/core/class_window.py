@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from driftbus.core.class_tally import (
     coarse,
     coarse_key,
 )
+from driftbus.core.packed import pack, squeeze, unpack, unsqueeze
 
 # A row takes three bytes; beyond this a tally (a histogram of 1 kB and its counts) takes less.
 _MOST_ROWS = 256
@@ -89,24 +89,36 @@ class ClassChunk:
     def _condensed(self) -> ClassTally:
         return total([self])
 
-    def dump(self) -> Any:
-        """A tally's state, or [codes, keys, loss] with the rows in base64 (codes in network order)."""
-        if self.tally is not None:
-            return {"tally": self.tally.dump()}
-        codes = np.frombuffer(self.codes, dtype=np.uint16).astype(">u2").tobytes()
-        return [b64encode(codes).decode(), b64encode(self.keys).decode(), self.loss]
 
-    @classmethod
-    def load(cls, state: Any) -> ClassChunk:
-        chunk = cls()
-        if isinstance(state, dict):
-            chunk.tally = ClassTally.load(state["tally"], WINDOW_BUCKETS)
-            return chunk
-        codes, keys, chunk.loss = state
-        big_endian = np.frombuffer(b64decode(codes), dtype=">u2")
-        chunk.codes = bytearray(big_endian.astype(np.uint16).tobytes())
-        chunk.keys = bytearray(b64decode(keys))
-        return chunk
+def dump_chunks(chunks: Sequence[ClassChunk]) -> Any:
+    """[rows and loss of each chunk, all rows' codes (low bytes, then high ones) and keys, tallies by the
+    chunk's index]; chunks of several windows hold much the same rows, which deflating finds."""
+    lengths, losses = [len(chunk.keys) for chunk in chunks], [chunk.loss for chunk in chunks]
+    codes = np.frombuffer(b"".join([chunk.codes for chunk in chunks]), dtype=np.uint16)
+    keys = b"".join([chunk.keys for chunk in chunks])
+    rows = squeeze((codes & 255).astype(np.uint8).tobytes() + (codes >> 8).astype(np.uint8).tobytes() + keys)
+    tallies = {str(i): chunk.tally.dump() for i, chunk in enumerate(chunks) if chunk.tally is not None}
+    return [pack((lengths, losses)), rows, tallies]
+
+
+def load_chunks(state: Any) -> list[ClassChunk]:
+    """What `dump_chunks` wrote."""
+    counts, rows, tallies = state
+    lengths, losses = unpack(counts)
+    raw, count = unsqueeze(rows), sum(lengths)
+    low, high, keys = (np.frombuffer(raw, np.uint8, count, count * part) for part in range(3))
+    codes = (low | high.astype(np.uint16) << 8).astype(np.uint16)
+    chunks, start = [], 0
+    for length, loss in zip(lengths, losses, strict=True):
+        chunk, end = ClassChunk(), start + length
+        chunk.codes += codes[start:end].tobytes()
+        chunk.keys += keys[start:end].tobytes()
+        chunk.loss = loss
+        chunks.append(chunk)
+        start = end
+    for index, tally in tallies.items():
+        chunks[int(index)].tally = ClassTally.load(tally, WINDOW_BUCKETS)
+    return chunks
 
 
 def total(chunks: Iterable[ClassChunk]) -> ClassTally:

@@ -8,6 +8,8 @@ latest label, so never more than T.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import sub
 from typing import Any, Protocol
 
 from driftbus.core.settings import MetricWindow
@@ -25,8 +27,6 @@ class Chunk(Protocol):
 
     def move(self, old: Any, new: Any) -> None:
         """Take a row out and put another in: a correction."""
-
-    def dump(self) -> Any: ...
 
 
 class Window:
@@ -100,15 +100,16 @@ class Window:
         """The first row number >= `row` at which a chunk of a window of outcomes begins."""
         return row + min(-row % self.step, (self.size - row) % self.step)
 
-    def dump(self) -> Any:
-        """[begun, [[slot, first seq, chunk] …]], with nothing pending."""
-        rows = zip(self.slots, self.firsts, self.chunks, strict=True)
-        return [self.begun, [[slot, first, chunk.dump()] for slot, first, chunk in rows]]
+    def steps(self) -> tuple[list[int], list[int]]:
+        """Slots and first seqs of the chunks, each less the one before it, with nothing pending."""
+        return _steps(self.slots), _steps(self.firsts)
 
-    def restore(self, state: Any, load_chunk: Callable[[Any], Chunk]) -> None:
-        begun, rows = state
+    def restore(self, begun: Any, steps: Sequence[Sequence[int]], chunks: Sequence[Chunk]) -> None:
+        """Continue from `begun`, `steps` and the chunks."""
         self.begun = None if begun is None else (begun[0], begun[1])
-        for slot, first, chunk in rows:
-            self.slots.append(slot)
-            self.firsts.append(first)
-            self.chunks.append(load_chunk(chunk))
+        self.slots, self.firsts = (list(accumulate(numbers)) for numbers in steps)
+        self.chunks = list(chunks)
+
+
+def _steps(numbers: list[int]) -> list[int]:
+    return [*numbers[:1], *map(sub, numbers[1:], numbers)]

@@ -14,6 +14,7 @@ from typing import Any
 from driftbus.core.class_book import ClassBook
 from driftbus.core.custom_metrics import CustomMetrics
 from driftbus.core.metric_window import Window
+from driftbus.core.packed import pack, unpack
 from driftbus.core.regression_book import RegressionBook
 from driftbus.core.settings import MetricWindow, Scalar
 
@@ -173,15 +174,30 @@ class Performance:
         return [] if self._book is None else self._book.confusion()
 
     def dump(self) -> Any:
-        """Plain JSON values: {n, clock, book, windows by their size, custom}."""
+        """Plain JSON values: {n, clock, book, windows: when begun, places and counts of chunks, custom}."""
         self._flush()
         return {
             "n": self._n,
             "clock": None if self._clock == _NEVER else self._clock,
             "book": None if self._book is None else self._book.dump(),
-            "windows": {_key(window): window.dump() for window in self._windows},
+            "windows": {_key(window): window.begun for window in self._windows},
+            "places": pack([numbers for window in self._windows for numbers in window.steps()]),
+            "chunks": None if self._book is None else self._book.dump_chunks(self._chunks()),
             "custom": self._custom.dump(),
         }
+
+    def _chunks(self) -> list[Any]:
+        """The chunks of all windows, one window after the other."""
+        return [chunk for window in self._windows for chunk in window.chunks]
+
+    def _restore_windows(self, state: Any, chunks: list[Any]) -> None:
+        columns, end = iter(unpack(state["places"])), 0
+        mine = {_key(window): window for window in self._windows}
+        for key, begun in state["windows"].items():
+            steps = next(columns), next(columns)
+            start, end = end, end + len(steps[0])
+            if key in mine:
+                mine[key].restore(begun, steps, chunks[start:end])
 
     @classmethod
     def load(
@@ -201,13 +217,11 @@ class Performance:
             performance._book = ClassBook.load(state["book"], positive_label, max_classes)
         elif task == "regression":
             performance._book = RegressionBook.load(state["book"])
-        for window in performance._windows:
-            known = state["windows"].get(_key(window))
-            if known is not None and performance._book is not None:
-                window.restore(known, performance._book.load_chunk)
+        if performance._book is not None:
+            performance._restore_windows(state, performance._book.load_chunks(state["chunks"]))
         performance._custom.restore(state["custom"])
         return performance
 
 
 def _key(window: Window) -> str:
-    return f"{window.size}{'' if window.counts else 'ms'}"
+    return f"{window.size}{'' if window.counts else 'ms'} {window.rule.text}"

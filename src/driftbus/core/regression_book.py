@@ -138,8 +138,11 @@ class RegressionBook:
     def new_chunk(self) -> RegressionTally:
         return RegressionTally()
 
-    def load_chunk(self, state: Any) -> RegressionTally:
-        return RegressionTally.load(state)
+    def dump_chunks(self, chunks: Sequence[RegressionTally]) -> Any:
+        return [chunk.dump() for chunk in chunks]
+
+    def load_chunks(self, state: Any) -> list[RegressionTally]:
+        return [RegressionTally.load(chunk) for chunk in state]
 
     def metrics(self, chunks: list[Any] | None) -> dict[str, float]:
         """Since deployment (None) or over chunks."""
