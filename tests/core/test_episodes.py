@@ -17,6 +17,7 @@ from driftbus.core.detectors.adwin import Adwin
 from driftbus.core.detectors.page_hinkley import PageHinkley
 from driftbus.core.episodes import Alarm, EpisodePolicy, Episodes, Moment, Rows
 from driftbus.core.history import History
+from driftbus.core.places import Places
 from driftbus.core.records import DriftEvent
 
 GAP_MS = 1_000
@@ -27,7 +28,7 @@ class Version:
     """One version's error, as the monitor would drive it; `extra_cuts` are further block ends."""
 
     policy: EpisodePolicy = field(default_factory=EpisodePolicy)
-    rows: Rows = field(default_factory=lambda: Rows(History(), History()))
+    rows: Rows = field(default_factory=lambda: Rows(History(), Places()))
     events: list[DriftEvent] = field(default_factory=list)
     seen: int = 0
 
@@ -58,7 +59,7 @@ class Version:
         state = orjson.loads(
             orjson.dumps([self.episodes.dump(), self.rows.outcomes.dump(), self.rows.predictions.dump()])
         )
-        other = Version(self.policy, Rows(History.load(state[1]), History.load(state[2])), list(self.events))
+        other = Version(self.policy, Rows(History.load(state[1]), Places.load(state[2])), list(self.events))
         other.seen = self.seen
         other.episodes = Episodes.load(state[0], "s", "v1", "production", {"team": "risk"}, self.policy)
         return other
@@ -234,7 +235,7 @@ class LabelFree:
     """Predictions without labels, with alarms at given counts."""
 
     def __post_init__(self) -> None:
-        self.rows = Rows(History(), History())
+        self.rows = Rows(History(), Places())
         self.episodes = Episodes("s", None, "production", {})
         self.events: list[DriftEvent] = []
 
@@ -243,9 +244,7 @@ class LabelFree:
         while seen < until:
             due = self.episodes.due_predictions
             stop = min([one for one in (*alarms, until) if one > seen] + ([due] if due else []))
-            self.rows.predictions.extend(
-                range(seen * 3, stop * 3, 3), range(seen * 10, stop * 10, 10), [0.0] * (stop - seen)
-            )
+            self.rows.predictions.extend(range(seen * 3, stop * 3, 3), range(seen * 10, stop * 10, 10))
             seen = stop
             moment = Moment(seen * 10, 0, seen)
             for alarm in alarms.get(seen, []):

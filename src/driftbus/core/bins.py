@@ -7,7 +7,7 @@ from operator import attrgetter, sub
 from typing import Any
 
 from driftbus.core.classes import CLASS_BITS, class_columns
-from driftbus.core.packed import pack, unpack
+from driftbus.core.packed import pack, steps, unpack
 
 _FIELDS = attrgetter("seq", "first_ts", "least_ts", "greatest_ts", "total", "squares")
 
@@ -45,8 +45,8 @@ def dump_bins(bins: Sequence[Bin], late: Sequence[int], end_seq: int, classes: i
     seqs, first, least, greatest, totals, squares = zip(*map(_FIELDS, bins), strict=True)
     counted = tuple(map(int, totals))
     columns: list[Sequence[int]] = [
-        _steps((end_seq, *seqs)),
-        _steps((0, *first)),
+        steps((end_seq, *seqs))[1:],
+        steps(first),
         list(map(sub, first, least)),
         list(map(sub, greatest, first)),
         late,
@@ -83,7 +83,3 @@ def load_bins(state: Any, length: int, end_seq: int, classes: int) -> list[Bin]:
         for held, count in zip(bins, next(columns), strict=True):
             held.counts += count << (CLASS_BITS * index)
     return bins
-
-
-def _steps(numbers: Sequence[int]) -> list[int]:
-    return list(map(sub, numbers[1:], numbers))

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 from driftbus.core.history import History
+from driftbus.core.places import Places
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
 
 # Signals told per episode: with more, a reader looks at the stream's page anyway, and events stay small.
@@ -24,10 +25,10 @@ class Moment(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The two histories of a version: its outcomes (seq in `outcomes`), its predictions (input offsets)."""
+    """A version's history of outcomes (seq in `outcomes`), and places of its predictions (input offsets)."""
 
     outcomes: History
-    predictions: History
+    predictions: Places
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Any
 from driftbus.core.episode import Alarm, Episode, Moment, Rows, identity, signal_evidence
 from driftbus.core.history import Columns, History
 from driftbus.core.outlook import EpisodePolicy, fitted_onset, is_news, look, take_verdict
+from driftbus.core.places import Places
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
 from driftbus.core.steps import scan
 from driftbus.core.verdict import Verdict, judge
@@ -111,13 +112,13 @@ class Episodes:
         if alarm.category != "concept" or alarm.signal.startswith("custom/"):
             return [self._open_on_alarm(alarm, moment, history)]
         if alarm.direction < 0:
-            self._take_improvement(history)
+            self._take_improvement(rows.outcomes)
             return []
         if not self._waiting:
             self._waiting_from = history.seen
         self._waiting[alarm.signal] = alarm
         self._waiting_until = history.seen + self._policy.retry_rows
-        return self._try_to_confirm(moment, history)
+        return self._try_to_confirm(moment, rows.outcomes)
 
     def checkpoint(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Look again: confirm waiting alarms, refit, update, settle. Nothing happens before it is due."""
@@ -125,9 +126,13 @@ class Episodes:
         if self._waiting and rows.outcomes.seen >= self._next_try:
             events += self._try_to_confirm(moment, rows.outcomes)
         for episode in self.open:
-            if _history(episode.category, rows).seen >= episode.next_look:
-                look = self._look_at_error if episode.fitted else self._look_at_alarms
-                events += look(episode, moment, _history(episode.category, rows))
+            history = _history(episode.category, rows)
+            if history.seen < episode.next_look:
+                continue
+            if episode.fitted:
+                events += self._look_at_error(episode, moment, rows.outcomes)
+            else:
+                events += self._look_at_alarms(episode, moment, history)
         return events
 
     def on_time(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
@@ -172,7 +177,7 @@ class Episodes:
         episode.quiet_until = history.seen + QUIET_ROWS
         return self._tell(episode, "opened", None, moment)
 
-    def _open_on_alarm(self, alarm: Alarm, moment: Moment, history: History) -> DriftEvent:
+    def _open_on_alarm(self, alarm: Alarm, moment: Moment, history: History | Places) -> DriftEvent:
         # Without a width of the detector's own, all that is known is that it was not long ago.
         since = alarm.since if alarm.since is not None else JOIN_PREDICTIONS
         seq, ts = history.rows_ago(since)
@@ -195,7 +200,7 @@ class Episodes:
         signals: dict[str, SignalEvidence],
         onset: Onset,
         fitted: bool,
-        history: History,
+        history: History | Places,
     ) -> Episode:
         self._ordinal += 1
         opened = (self._ordinal, moment.outcomes_seen, moment.predictions_seen)
@@ -217,7 +222,9 @@ class Episodes:
         self.last_opened_ts = moment.ts
         return episode
 
-    def _look_at_alarms(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
+    def _look_at_alarms(
+        self, episode: Episode, moment: Moment, history: History | Places
+    ) -> list[DriftEvent]:
         quiet_from = episode.last_alarm + self._policy.quiet_predictions
         if history.seen >= quiet_from:
             return [self._close(episode, "settled", moment)]
@@ -313,5 +320,5 @@ class Episodes:
         return one
 
 
-def _history(category: Category, rows: Rows) -> History:
+def _history(category: Category, rows: Rows) -> History | Places:
     return rows.outcomes if category in LABELLED else rows.predictions

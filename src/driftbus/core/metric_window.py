@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from operator import sub
 from typing import Any, Protocol
 
+from driftbus.core.packed import steps
 from driftbus.core.settings import MetricWindow
 
 # A window moves in twenty-five steps: with a twenty-fifth of it missing its sampling error is 2 % larger, and
@@ -102,14 +102,10 @@ class Window:
 
     def steps(self) -> tuple[list[int], list[int]]:
         """Slots and first seqs of the chunks, each less the one before it, with nothing pending."""
-        return _steps(self.slots), _steps(self.firsts)
+        return steps(self.slots), steps(self.firsts)
 
-    def restore(self, begun: Any, steps: Sequence[Sequence[int]], chunks: Sequence[Chunk]) -> None:
-        """Continue from `begun`, `steps` and the chunks."""
+    def restore(self, begun: Any, places: Sequence[Sequence[int]], chunks: Sequence[Chunk]) -> None:
+        """Continue from `begun`, what `steps` gave and the chunks."""
         self.begun = None if begun is None else (begun[0], begun[1])
-        self.slots, self.firsts = (list(accumulate(numbers)) for numbers in steps)
+        self.slots, self.firsts = (list(accumulate(numbers)) for numbers in places)
         self.chunks = list(chunks)
-
-
-def _steps(numbers: list[int]) -> list[int]:
-    return [*numbers[:1], *map(sub, numbers[1:], numbers)]

@@ -10,6 +10,7 @@ import sys
 from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
+from operator import sub
 from zlib import DEFLATED, compressobj, decompressobj, error
 
 # No more is inflated than a history of the largest size takes: what was read cannot fill the memory.
@@ -59,6 +60,11 @@ def unpack(text: str) -> list[list[int]]:
             raise ValueError("the last column is cut off")
         columns.append(_numbers_of(width, raw[start:at]))
     return columns
+
+
+def steps(numbers: Sequence[int]) -> list[int]:
+    """Each number less the one before it, the first as it is: small where they rise evenly."""
+    return [*numbers[:1], *map(sub, numbers[1:], numbers)]
 
 
 def _bytes_of(column: Sequence[int]) -> tuple[bytes, bytes]:

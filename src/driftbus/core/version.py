@@ -14,6 +14,7 @@ from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
 from driftbus.core.labelled import gaps_of, log_losses
 from driftbus.core.metrics import Performance
+from driftbus.core.places import Places
 from driftbus.core.records import Category, Correction
 from driftbus.core.settings import Limits, SignalPlan, StreamSettings
 from driftbus.core.signals import (
@@ -72,7 +73,7 @@ class VersionMonitor:
         # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
         self.label_signals: set[str] = set()
-        self.rows = Rows(History(), History())
+        self.rows = Rows(History(), Places())
         rule_windows = tuple(rule.window for rule in settings.retrain.rules)
         self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
         self.performance = self._performance(self.windows)
@@ -218,8 +219,8 @@ class VersionMonitor:
     # -- memory --------------------------------------------------------------------------------------
 
     def absorb_predictions(self, offsets: Sequence[int], tss: Sequence[int]) -> None:
-        """Rows that are decided upon: the label-free history, by input offset."""
-        self.rows.predictions.extend(offsets, tss, None)
+        """Rows that are decided upon: their places, by input offset."""
+        self.rows.predictions.extend(offsets, tss)
 
     def absorb_outcomes(self, rows: OutcomeColumns) -> None:
         """Rows that are decided upon: history and metrics."""
@@ -300,7 +301,7 @@ class VersionMonitor:
             "watches": {name: watch.dump() for name, watch in self.watches.items()},
             "custom_signals": [sorted(self.prediction_signals), sorted(self.label_signals)],
             "outcome_history": self.rows.outcomes.dump(),
-            "prediction_history": self.rows.predictions.dump(),
+            "prediction_places": self.rows.predictions.dump(),
             "performance": self.performance.dump(),
             "challenger_performance": self.challenger_performance.dump(),
             "slices": {name: p.dump() for name, p in self.slices.items()},
@@ -323,7 +324,7 @@ class VersionMonitor:
             name: SignalWatch.load(watch, rule_of(name, setup)) for name, watch in state["watches"].items()
         }
         self.prediction_signals, self.label_signals = map(set, state["custom_signals"])
-        self.rows = Rows(History.load(state["outcome_history"]), History.load(state["prediction_history"]))
+        self.rows = Rows(History.load(state["outcome_history"]), Places.load(state["prediction_places"]))
         self.performance = self._load_performance(state["performance"], self.windows)
         self.challenger_performance = self._load_performance(state["challenger_performance"], ())
         self.slices = {
