@@ -98,7 +98,8 @@ def take_in(records: Mapping[str, Iterable[Record]], admits: Callable[[str], boo
         for record in records.get(topic, ()):
             _, _, offset, key, value, headers, time_ms = record
             try:
-                event = build(object_of(value, headers, max_bytes), key, time_ms, value)
+                raw, text = object_of(value, headers, max_bytes)
+                event = build(raw, key, time_ms, value, text)
                 if value is not None and len(value) > SURELY_FITS_BYTES:
                     check_outcome_size(event, max_bytes)
                 if event.stream not in admitted:

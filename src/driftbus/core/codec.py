@@ -68,9 +68,14 @@ _new = tuple.__new__
 
 
 def prediction_of(
-    raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: bytes | None
+    raw: dict[str, Any],
+    key: bytes | None,
+    timestamp_ms: int,
+    value: bytes | None,
+    text: bytes | None = None,
 ) -> Prediction:
-    """One prediction event out of its JSON object; `value` is the text it was parsed from."""
+    """One prediction event out of its JSON object; `value` is the text it was parsed from, `text` the
+    object's own where that is the whole of it."""
     get = raw.get
     stream, prediction_id, ts = get("stream"), get("prediction_id"), get("ts")
     if type(stream) is not str or not 0 < len(stream) <= MAX_NAME_CHARS:
@@ -115,7 +120,7 @@ def prediction_of(
     weight = get("weight")
     if weight is not None:
         checked_weight(weight, value)
-    fragment = _written(raw, ts, canonical, stream, role)
+    fragment = _written(raw, text if canonical else None, ts, stream, role)
     if fragment is None:
         fragment = prediction_fragment(
             prediction_id, stream, ts, features, prediction, score, version, role, slices, signals, weight
@@ -162,8 +167,9 @@ _MOST_SHAPES = 1024
 _lacking: dict[tuple[str, ...], bytes | None] = {}
 
 
-def _written(raw: dict[str, Any], ts: int, canonical: bool, stream: str, role: str) -> bytes | None:
-    """The fragment, written from the event's own object; None where unknown fields are in it."""
+def _written(raw: dict[str, Any], text: bytes | None, ts: int, stream: str, role: str) -> bytes | None:
+    """The fragment: the event's own text, or written from its object where the text will not do; with the
+    fields it lacks. None where unknown fields are in it."""
     shape = tuple(raw)
     try:
         lacking = _lacking[shape]
@@ -174,14 +180,26 @@ def _written(raw: dict[str, Any], ts: int, canonical: bool, stream: str, role: s
         lacking = _lacking[shape] = b"".join(missing) if _FIELDS.issuperset(raw) else None
     if lacking is None:
         return None
-    if not canonical:
-        raw["ts"] = rfc3339(ts)
+    if text is not None and raw.get("stream") is not None and text[-1:] == b"}" and b"\n" not in text:
+        # Serialising eight numbers would cost as much as the rest of decoding. A field named twice stays so:
+        # its last value counts, here as for whoever reads the outcome.
+        if "role" not in raw:
+            return b'%b,"role":"production"%b' % (text[:-1], lacking)
+        if raw["role"] is not None:
+            return text[:-1] + lacking
+    raw["ts"] = rfc3339(ts)
     raw["stream"] = stream
     raw["role"] = role
     return orjson.dumps(raw)[:-1] + lacking
 
 
-def label_of(raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: bytes | None) -> Label:
+def label_of(
+    raw: dict[str, Any],
+    key: bytes | None,
+    timestamp_ms: int,
+    value: bytes | None,
+    text: bytes | None = None,
+) -> Label:
     """One label event out of its JSON object; `value` is the text it was parsed from."""
     get = raw.get
     label, signals = get("label"), get("signals")
@@ -203,7 +221,11 @@ def label_of(raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: b
 
 
 def model_event_of(
-    raw: dict[str, Any], key: bytes | None, timestamp_ms: int, value: bytes | None
+    raw: dict[str, Any],
+    key: bytes | None,
+    timestamp_ms: int,
+    value: bytes | None,
+    text: bytes | None = None,
 ) -> ModelEvent:
     """One model event out of its JSON object; `value` is the text it was parsed from."""
     kind = raw.get("type")
@@ -221,7 +243,7 @@ def model_event_of(
     )
 
 
-BUILDERS: dict[str, Callable[[dict[str, Any], bytes | None, int, bytes | None], Any]] = {
+BUILDERS: dict[str, Callable[..., Any]] = {
     "predictions": prediction_of,
     "labels": label_of,
     "model-events": model_event_of,
@@ -237,14 +259,18 @@ def decode(
     max_bytes: int = 1_000_000,
 ) -> Any:
     """The event of one input record (`topic` by its short name). Raises `InvalidRecord`, nothing else."""
-    event = BUILDERS[topic](object_of(value, headers, max_bytes), key, timestamp_ms, value)
+    raw, text = object_of(value, headers, max_bytes)
+    event = BUILDERS[topic](raw, key, timestamp_ms, value, text)
     if value is not None and len(value) > SURELY_FITS_BYTES:
         check_outcome_size(event, max_bytes)
     return event
 
 
-def object_of(value: bytes | None, headers: Headers, max_bytes: int) -> dict[str, Any]:
-    """The event's own object, out of plain JSON or a CloudEvent. Raises `InvalidRecord`."""
+def object_of(value: bytes | None, headers: Headers, max_bytes: int) -> tuple[dict[str, Any], bytes | None]:
+    """The event's own object, out of plain JSON or a CloudEvent, and its text where that is the whole value.
+
+    Raises `InvalidRecord`.
+    """
     if value is None:
         refuse("tombstone", "the value is null")
     if len(value) > max_bytes:
@@ -254,8 +280,9 @@ def object_of(value: bytes | None, headers: Headers, max_bytes: int) -> dict[str
     except orjson.JSONDecodeError as error:
         raise InvalidRecord("not_json", f"not JSON: {error}") from None
     if headers or type(raw) is not dict or "specversion" in raw:
-        return unwrapped(raw, headers)
-    return raw
+        own = unwrapped(raw, headers)
+        return own, value if own is raw else None
+    return raw, value
 
 
 def prediction_from_fragment(fragment: bytes) -> Prediction:
