@@ -244,6 +244,8 @@ class WorkerSource:
     def _not_ready(self, w: Worker) -> tuple[str, ...]:
         if not w.connected:
             return (w.trouble or self.trouble or "not connected",)
+        if not w.joined:
+            return ("waiting for partitions",)
         if w.restoring:
             return (f"restoring partitions {', '.join(map(str, sorted(w.restoring)))}",)
         return ()

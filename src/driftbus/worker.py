@@ -46,6 +46,9 @@ MAX_LEAD_MS = 3_600_000
 # After so long without a record a partition is snapshotted as a whole. Otherwise one with a record an hour
 # would need days of its inputs for a restore, and one with a record a day more than their retention holds.
 QUIET_S = 60.0
+# How long a member without partitions waits for some before it counts as one too many, and ready: Kafka gives
+# them within its `group.initial.rebalance.delay.ms` (3 s) and a rebalance.
+JOIN_LIMIT_S = 15.0
 # Asking the broker for ends costs a request per input: often enough for an alert with `for: 1m`.
 LAG_EVERY_S = 5.0
 
@@ -64,6 +67,7 @@ class Worker:
         self.restoring: dict[int, tuple[Iterator[float | Task], float]] = {}
         self.counters = Counters()
         self.connected = False
+        self.joined = False  # partitions were assigned, or there was time enough to assign some
         self.trouble: str | None = None
         self.turned_at = time.monotonic()
         self.partitions = 0
@@ -117,9 +121,11 @@ class Worker:
             transaction.close()
 
     def _loop(self, consumer: Consumer, transaction: Transaction, collecting: Collecting) -> None:
+        joins_until = time.monotonic() + JOIN_LIMIT_S
         while not self.stopping:
             self.turned_at = time.monotonic()
             records = self._gather(consumer)
+            self.joined = self.joined or self.turned_at > joins_until
             if self.restoring:
                 self._restore_some(consumer)
             due = {n: tick for n, tick in self._ticks(consumer).items() if n not in records}
@@ -144,6 +150,7 @@ class Worker:
         with self.lock:
             for number in numbers:
                 self.restoring[number] = (restore(self._bus, self.settings, number), 0.0)
+            self.joined = True
 
     def _revoked(self, partitions: list[TopicPartition]) -> None:
         numbers = sorted({tp.partition for tp in partitions})

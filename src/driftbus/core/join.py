@@ -51,7 +51,7 @@ class Remembered(NamedTuple):
 
 
 class Early(NamedTuple):
-    """A label that came before its prediction, and the first different one after it."""
+    """A label that came before its prediction, and the newest one after it, if that is another."""
 
     label: Label
     expiry: int
@@ -285,8 +285,11 @@ class Join:
             self._give_up(s, block, label, "late")
         elif pid in s.early:
             early = s.early[pid]
-            if label.label is None or same_class(label.label, early.label.label):
+            newest = early.correction or early.label
+            if label.label is None or same_class(label.label, newest.label):
                 block.count("duplicate")
+            elif same_class(label.label, early.label.label):
+                s.early[pid] = early._replace(correction=None)  # taken back
             else:
                 s.early[pid] = early._replace(correction=label)
         else:
