@@ -85,6 +85,21 @@ def test_a_window_is_exact_in_any_label_order(data: list[Row], start: int, draw:
     assert window.class_counts == counts
 
 
+@given(rows(), st.integers(0, 900), st.booleans())
+def test_without_windows_the_bins_are_the_same(data: list[Row], cut: int, restored: bool) -> None:
+    full, plain = History(), History(windows=False)
+    for one in (full, plain):
+        fill(one, data)
+        one.cut(cut)
+    if restored:
+        plain = History.load(orjson.loads(orjson.dumps(plain.dump())))
+    for mine, theirs in zip(full.columns(), plain.columns(), strict=True):
+        assert mine.tolist() == theirs.tolist()
+    assert full.rows_ago(cut) == plain.rows_ago(cut)
+    with pytest.raises(ValueError, match="without windows"):
+        plain.window()
+
+
 @given(rows(), rows(), st.integers(0, 900))
 def test_restored_from_json_it_goes_on_alike(before: list[Row], after: list[Row], cut: int) -> None:
     history = History()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import copysign
 from operator import attrgetter, sub
 from typing import Any
 
 from driftbus.core.classes import CLASS_BITS, class_columns
 from driftbus.core.packed import pack, steps, unpack
 
+# Values beyond are taken for this: their squares over 10^12 rows must still add up to a finite number.
+GREATEST = 1e100
 _FIELDS = attrgetter("seq", "first_ts", "least_ts", "greatest_ts", "total", "squares")
 
 
@@ -22,6 +25,17 @@ class Bin:
         self.least_ts = self.greatest_ts = first_ts
         self.n = self.late = self.counts = 0
         self.total = self.squares = 0.0
+
+    def add(self, values: Sequence[float]) -> None:
+        """Add rows' values, one by one: sums of blocks would depend on the cuts."""
+        total, squares = self.total, self.squares
+        for value in values:
+            square = value * value
+            if square > GREATEST * GREATEST:
+                value, square = copysign(GREATEST, value), GREATEST * GREATEST
+            total += value
+            squares += square
+        self.total, self.squares = total, squares
 
     def take(self, later: Bin) -> None:
         """Swallow the bin that follows; first row and `late` stay this one's."""

@@ -57,6 +57,19 @@ class ClassTable:
         self.labels: list[Json] = []
         self.units: dict[Json, int] = {}
 
+    def count(self, labels: Sequence[Json]) -> int:
+        """Packed counts of some rows' labels."""
+        try:
+            return sum(map(self.units.__getitem__, labels))
+        except (KeyError, TypeError):  # a class not seen before, or no class at all
+            return sum(map(self._unit_of, labels))
+
+    def _unit_of(self, label: Json) -> int:
+        try:
+            return self.units[label]
+        except (KeyError, TypeError):
+            return self.unit(label)
+
     def unit(self, label: Json) -> int:
         """What a row of a label not seen before adds to packed counts; 0 for what is no class."""
         if label_text(label) is None:

@@ -25,6 +25,7 @@ from driftbus.core.history import History
 from driftbus.core.labelled import challenger_errors, errors_of
 from driftbus.core.lane import NEVER, Lane
 from driftbus.core.ledger import Ledger
+from driftbus.core.places import Places
 from driftbus.core.policy import Policy
 from driftbus.core.records import (
     Correction,
@@ -341,7 +342,7 @@ class StreamMonitor:
         """Whoever heard of an episode hears of its end. What it asked for, the policy still owes."""
         for version, role, state in self.left_open:
             episodes = Episodes.load(state, self.stream, version, role, self.settings.labels)
-            for event in episodes.close_all("replaced", self.moment(), Histories(History(), History())):
+            for event in episodes.close_all("replaced", self.moment(), Histories(History(), Places())):
                 self.ledger.drift(event, role)
                 out.append((-1, event))
         self.left_open = []
@@ -496,11 +497,8 @@ class StreamMonitor:
 
     def take_rows(self, rows: OutcomeColumns) -> None:
         """Outcomes of any version and role, taken up: the rows that a training window counts."""
-        errors = rows.errors
-        if None in errors:
-            errors = [error or 0.0 for error in errors]
         classes = self.setup.task == "classification"
-        self.rows.extend(rows.seqs, rows.tss, errors, rows.labels if classes else None)
+        self.rows.extend(rows.seqs, rows.tss, None, rows.labels if classes else None)
 
     def correct(self, correction: Correction) -> None:
         """Put metrics and history right; nobody learns twice."""

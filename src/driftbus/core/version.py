@@ -73,7 +73,7 @@ class VersionMonitor:
         # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
         self.label_signals: set[str] = set()
-        self.rows = Rows(History(), Places())
+        self.rows = Rows(History(windows=False), Places())
         rule_windows = tuple(rule.window for rule in settings.retrain.rules)
         self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
         self.performance = self._performance(self.windows)
@@ -211,7 +211,7 @@ class VersionMonitor:
         self.setup = setup
         for name in ("error", "log_loss", "squared_error", "challenger_gap"):
             self.watches.pop(name, None)
-        self.rows = Rows(History(), self.rows.predictions)
+        self.rows = Rows(History(windows=False), self.rows.predictions)
         self.performance = self._performance(self.windows)
         self.challenger_performance = self._performance(())
         self.slices.clear()
