@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from driftbus.core.block import Rises
 from driftbus.core.columns import OutcomeColumns, PredictionColumns
+from driftbus.core.episodes import Alarm
 from driftbus.core.lane import NEVER, Lane
-from driftbus.core.records import Decision
-
-if TYPE_CHECKING:
-    from driftbus.core.monitor import StreamMonitor
+from driftbus.core.ledger import Ledger
+from driftbus.core.records import Correction, Decision
+from driftbus.core.version import VersionMonitor
 
 Decisions = list[tuple[int, Decision]]
 
@@ -43,8 +43,47 @@ class Rows(NamedTuple):
     outcomes: OutcomeColumns | None
 
 
+class Decider(Protocol):
+    """The stream that is walked through: what it remembers of its time, and what it does at each stop.
+
+    `clock`: the newest event time of its records, `anchor` the partition's clock when that was read;
+    `prediction_clock`, `label_clock`: the newest of either kind taken up.
+    """
+
+    clock: int
+    anchor: int
+    prediction_clock: int
+    label_clock: int
+    ledger: Ledger
+
+    @property
+    def schedule_begins(self) -> bool: ...
+
+    def waits_for_nothing(self) -> bool: ...
+
+    def wanted(self) -> VersionMonitor | None: ...
+
+    def next_due(self) -> int | None: ...
+
+    def take_rows(self, rows: OutcomeColumns) -> None: ...
+
+    def first_prediction(self, key: Any, pos: int, out: Decisions) -> None: ...
+
+    def correct(self, correction: Correction) -> None: ...
+
+    def take_alarm(
+        self, alarm: Alarm, version: VersionMonitor, labelled: bool, pos: int, out: Decisions
+    ) -> None: ...
+
+    def look(self, lane: Lane, pos: int, out: Decisions) -> None: ...
+
+    def on_time(self, ts: int, pos: int, out: Decisions) -> None: ...
+
+    def decided(self) -> None: ...
+
+
 def walk(
-    monitor: StreamMonitor,
+    monitor: Decider,
     rows: Rows,
     lanes: Mapping[Any, Lane],
     marks: Sequence[Mark],
@@ -77,7 +116,7 @@ def walk(
     self.absorb(last_pos)
 
 
-def _take(monitor: StreamMonitor, mark: Mark, out: Decisions) -> None:
+def _take(monitor: Decider, mark: Mark, out: Decisions) -> None:
     if mark.rank == OPENED:
         monitor.first_prediction(mark.subject, mark.pos, out)
     elif mark.rank == CORRECTION:
@@ -87,7 +126,7 @@ def _take(monitor: StreamMonitor, mark: Mark, out: Decisions) -> None:
 
 
 class _Walk:
-    def __init__(self, monitor: StreamMonitor, rows: Rows, lanes: Mapping[Any, Lane], rises: Rises) -> None:
+    def __init__(self, monitor: Decider, rows: Rows, lanes: Mapping[Any, Lane], rises: Rises) -> None:
         predictions, outcomes = rows
         self.monitor = monitor
         self.outcomes = outcomes
