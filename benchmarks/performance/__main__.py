@@ -49,7 +49,9 @@ def kafka() -> Iterator[str]:
 def fill(bus: Bus, bootstrap: str, name: str, workload: Workload) -> dict[str, str]:
     """Write a workload into topics of its own; their names by short name."""
     topics = {short: f"{name}.{short}" for short in ("predictions", "labels")}
-    bus.create_topics([TopicSpec(topic, PARTITIONS) for topic in topics.values()])
+    # The workload's time is not today's: nothing is to be deleted for its age.
+    keep = {"retention.ms": "-1"}
+    bus.create_topics([TopicSpec(topic, PARTITIONS, keep) for topic in topics.values()])
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -125,18 +127,17 @@ def in_memory(options: argparse.Namespace) -> None:
         for job in options.jobs:
             runs = []
             for _ in range(options.rounds):
-                code = f"from benchmarks.performance import core; core.main({job!r}, {skew!r}, {options.pairs}, False)"
-                runs.append(_python(code))
-            code = f"from benchmarks.performance import core; core.main({job!r}, {skew!r}, {options.pairs}, True)"
-            stages = {k.removeprefix("stage "): v for k, v in _python(code).items() if k.startswith("stage ")}
+                runs.append(_core(job, skew, options.pairs, stages=False))
+            timed = _core(job, skew, options.pairs, stages=True)
+            stages = {k.removeprefix("stage "): v for k, v in timed.items() if k.startswith("stage ")}
             cpu, wall = (min(run[what] for run in runs) for what in ("cpu_us", "wall_us"))
-            print(
-                f"{skew}, job {job}: {cpu:.1f} µs CPU, {wall:.1f} µs wall per pair (best of {options.rounds})"
-            )
+            print(f"{skew}, job {job}: {cpu:.1f} µs CPU, {wall:.1f} wall per pair, best of {options.rounds}")
             print(report.breakdown(stages))
 
 
-def _python(code: str) -> dict[str, float]:
+def _core(job: str, skew: str, pairs: int, *, stages: bool) -> dict[str, float]:
+    call = f"core.main({job!r}, {skew!r}, {pairs}, {stages})"
+    code = f"from benchmarks.performance import core; {call}"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, timeout=LIMIT_S, check=True, text=True
     )
