@@ -56,13 +56,15 @@ class Window:
     def mark_times(self, clock: int, pending: int, seqs: Sequence[int], times: Sequence[int]) -> int:
         """The same by event time, `clock` being its maximum before; when the next chunk begins."""
         last = self._marks[-1][1] if self._marks else self.slots[-1] if self.slots else None
+        end = min(clock, times[0]) if last is None else (last + 1) * self.step  # of the chunk being filled
         for offset, time in enumerate(times):
-            clock = max(clock, time)
-            slot = clock // self.step
-            if slot != last:
-                last = slot
+            if time > clock:
+                clock = time
+            if clock >= end:
+                slot = clock // self.step
+                end = (slot + 1) * self.step
                 self._marks.append((pending + offset, slot, seqs[offset]))
-        return (clock // self.step + 1) * self.step
+        return end
 
     def add(self, block: Any, count: int, new_chunk: Callable[[], Chunk]) -> None:
         """Put the pending rows, `count` of them, into their chunks."""
