@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import inf, log
 from typing import Any
 
+from driftbus.core.classes import label_text
 from driftbus.core.records import Json
 from driftbus.core.settings import Scalar
 from driftbus.core.task import outcome_error, positive_class
@@ -39,7 +40,7 @@ def _log_loss(label: Json, score: Any, positive: Scalar | None) -> float | None:
     if score is None:
         return None
     if type(score) is dict:
-        p = score.get(label if type(label) is str else str(label))
+        p = score.get(label_text(label))
     else:
         one = positive_class(positive, label)
         p = None if one is None else score if label == one else 1.0 - score

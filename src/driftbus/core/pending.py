@@ -19,9 +19,10 @@ from driftbus.core.records import Prediction
 NEVER = 1 << 62
 # Rows per segment: 2,048 rows of about 400 bytes stay under a megabyte, the default size of a Kafka message.
 SEGMENT_ROWS = 2048
-# How many of the newest segments stay decoded: with two, labels that come within 2,000 to 4,000
-# predictions skip a second parse (1 to 2 µs each); a decoded row takes about three times the memory.
-DECODED_SEGMENTS = 2
+# How many of the newest segments stay decoded: labels that come within 14,000 to 16,000 predictions of their
+# partition skip a second parse (1 to 2 µs each; in a backlog predictions are read that far ahead). A decoded
+# row takes about three times the memory: 25 MB a partition at most.
+DECODED_SEGMENTS = 8
 # A segment under this share of waiting rows is merged into the newest (DESIGN: a quarter).
 MERGE_RATIO = 0.25
 

@@ -127,6 +127,8 @@ def _value(text: str | None) -> Any:
     """A cell as a value: a number where it reads as one, nothing where it is empty."""
     if text is None or text == "":
         return None
+    if "_" in text:
+        return text  # Python would read 2021_01 as a number; nobody else does
     try:
         return int(text) if len(text) < 19 else float(text)
     except ValueError:
