@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from driftbus.core.dense import GRADIENT_LIMIT, MOST_FEATURES, linear_run, logistic_run
-from driftbus.core.linear import RATE, SHORTEST_RUN, VALUE_LIMIT, Linear
+from driftbus.core.linear import NUMERIC, RATE, SHORTEST_RUN, VALUE_LIMIT, Linear
 from driftbus.core.records import Features, Json
 
 # One model per class is worth its cost up to here.
@@ -33,11 +33,8 @@ class LinearRegression(Linear):
         predictions: list[Json] = []
         at = 0
         while at < len(features):
-            rows = self._run(features, at) if self._learnt and len(self._names) <= MOST_FEATURES else []
-            usable = next(
-                (i for i, y in enumerate(labels[at : at + len(rows)]) if type(y) is not float), None
-            )
-            rows = rows[:usable]
+            written = self._learnt and len(self._names) <= MOST_FEATURES
+            rows = self._run(features, labels, at) if written else []
             if len(rows) >= SHORTEST_RUN:
                 output = self._outputs[0]
                 scaled = self._absorb_run(
@@ -50,9 +47,15 @@ class LinearRegression(Linear):
                 self._learnt += len(rows)
                 at += len(rows)
                 continue
-            predictions.append(self._row(features[at], labels[at]))
-            at += 1
+            for _ in range(max(1, len(rows))):
+                predictions.append(self._row(features[at], labels[at]))
+                at += 1
         return predictions, [None] * len(predictions)
+
+    def _usable(self, labels: Sequence[Json]) -> int:
+        if NUMERIC.issuperset(map(type, labels)):
+            return len(labels)
+        return next(i for i, label in enumerate(labels) if type(label) not in NUMERIC)
 
     def _row(self, row: Features | None, label: Json) -> Json:
         if not isinstance(label, int | float):
@@ -118,45 +121,38 @@ class LogisticRegression(Linear):
         scores: list[float | None] = []
         at = 0
         while at < len(features):
-            done = self._known_run(features, labels, at, predictions, scores)
-            if not done:
+            written = len(self._classes) == 2 and len(self._names) <= MOST_FEATURES
+            rows = self._run(features, labels, at) if written else []
+            if len(rows) >= SHORTEST_RUN:
+                chances = self._learn_run(rows, labels[at : at + len(rows)])
+                positive, negative = self._positive, self._negative
+                predictions += [positive if chance > 0.5 else negative for chance in chances]
+                scores += chances if self._scored else [None] * len(chances)
+                at += len(rows)
+                continue
+            for _ in range(max(1, len(rows))):
                 guess, score = self._row(features[at], labels[at])
                 predictions.append(guess)
                 scores.append(score)
-                done = 1
-            at += done
+                at += 1
         return predictions, scores
 
-    def _known_run(
-        self,
-        features: Sequence[Features | None],
-        labels: Sequence[Json],
-        at: int,
-        predictions: list[Json],
-        scores: list[float | None],
-    ) -> int:
-        """Take the rows from `at` on that a written-out run can; how many."""
+    def _usable(self, labels: Sequence[Json]) -> int:
         classes = self._classes
-        if len(classes) != 2 or len(self._names) > MOST_FEATURES:
-            return 0
-        rows = self._run(features, at)
-        known = labels[at : at + len(rows)]
-        if not (_SCALARS.issuperset(map(type, known)) and classes.keys() >= set(known)):
-            stop = (i for i, y in enumerate(known) if type(y) not in _SCALARS or y not in classes)
-            rows = rows[: next(stop, 0)]
-            known = known[: len(rows)]
-        if len(rows) < SHORTEST_RUN:
-            return 0
+        if _SCALARS.issuperset(map(type, labels)) and classes.keys() >= set(labels):
+            return len(labels)
+        return next(i for i, y in enumerate(labels) if type(y) not in _SCALARS or y not in classes)
+
+    def _learn_run(self, rows: list[list[float]], labels: Sequence[Json]) -> list[float]:
+        """Learn rows of known features with labels of the two known classes; the chances before each."""
         scaled = self._absorb_run(np.minimum(np.maximum(np.array(rows, float), -VALUE_LIMIT), VALUE_LIMIT))
-        output, positive, negative = self._outputs[0], self._positive, self._negative
-        targets = [1.0 if label == positive else 0.0 for label in known]
+        output, positive = self._outputs[0], self._positive
+        targets = [1.0 if label == positive else 0.0 for label in labels]
         run = logistic_run(len(self._names))
         chances, output[0], output[1] = run(scaled.tolist(), targets, RATE, output[0], output[1])
-        predictions += [positive if chance > 0.5 else negative for chance in chances]
-        scores += chances if self._scored else [None] * len(chances)
-        for label in classes:
-            classes[label] += known.count(label)
-        return len(rows)
+        for label in self._classes:
+            self._classes[label] += labels.count(label)
+        return chances
 
     def _row(self, row: Features | None, label: Json) -> tuple[Json, float | None]:
         if label is None or isinstance(label, list | dict):
