@@ -205,6 +205,15 @@ def test_scores_per_class_give_log_loss_and_a_number_needs_a_positive_class() ->
     assert "roc_auc" not in unclear.read()
 
 
+def test_a_score_out_of_range_is_none_whatever_scores_come_with_it() -> None:
+    for other in (None, {"0": 0.5}):
+        said, unsaid = (Performance("classification", None, (W7,)) for _ in range(2))
+        said.add([0, 1], [0, 0], [0, 0], [0, 0], [-1e-178, other], None)
+        unsaid.add([0, 1], [0, 0], [0, 0], [0, 0], [None, other], None)
+        assert said.read() == unsaid.read()
+        assert said.read(W7) == unsaid.read(W7)
+
+
 def test_classes_are_pythons_equality() -> None:
     performance = Performance("classification", None, ())
     performance.add([0, 1, 2], [0, 0, 0], [True, 1.0, "1"], [1, True, 1], None, None)

@@ -71,9 +71,11 @@ def score_row(codes: ClassCodes, code: int, score: Any, label: Any, weight: floa
         truth = _lookup(score, label)
         ranked = next((p for name in _positive_names(codes) if (p := score.get(name)) is not None), None)
         truth = 0.0 if truth is None else truth
+    elif score is None or not 0.0 <= score <= 1.0:  # 1 less a tiny negative number would be 1
+        ranked = truth = None
     else:
         ranked = score
-        truth = score if positive or score is None else 1.0 - score
+        truth = score if positive else 1.0 - score
     if code == 0 or truth is None or not 0.0 <= truth <= 1.0:
         return ClassRow(code, UNSCORED, 0, fixed)
     amount = log(max(truth, CLIP)) * -LOSS_UNIT
