@@ -206,10 +206,10 @@ def test_scores_per_class_give_log_loss_and_a_number_needs_a_positive_class() ->
 
 
 def test_a_score_out_of_range_is_none_whatever_scores_come_with_it() -> None:
-    for other in (None, {"0": 0.5}):
+    for other in (None, {"1": 0.5}):
         said, unsaid = (Performance("classification", None, (W7,)) for _ in range(2))
-        said.add([0, 1], [0, 0], [0, 0], [0, 0], [-1e-178, other], None)
-        unsaid.add([0, 1], [0, 0], [0, 0], [0, 0], [None, other], None)
+        said.add([0, 1], [0, 0], [0, 1], [0, 1], [-1e-178, other], None)
+        unsaid.add([0, 1], [0, 0], [0, 1], [0, 1], [None, other], None)
         assert said.read() == unsaid.read()
         assert said.read(W7) == unsaid.read(W7)
 
