@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
+from driftbus.backlog import Backlog
 from driftbus.collecting import Collecting
 from driftbus.config import Settings
 from driftbus.core.partition import StepInput, StepResult
@@ -43,6 +44,9 @@ HOMES_KEPT = 100_000
 # How far predictions and labels may be apart in event time while one is still being caught up with: an hour
 # of a busy partition is what fits into memory many times over; live traffic is never so far apart.
 MAX_LEAD_MS = 3_600_000
+# Of each topic of a partition at least so many records may wait for the other topics, however many partitions
+# a worker has: a few polls' worth.
+LEAST_HELD = 1_000
 # After so long without a record a partition is snapshotted as a whole. Otherwise one with a record an hour
 # would need days of its inputs for a restore, and one with a record a day more than their retention holds.
 QUIET_S = 60.0
@@ -81,6 +85,7 @@ class Worker:
         self._idle_since: dict[int, float] = {}
         self._lag_at = 0.0
         self._paused: set[TopicPartition] = set()
+        self._backlog = Backlog(self._short)
 
     def stop(self) -> None:
         """Ask the loop to finish its step, commit and leave the group. Any thread, any signal."""
@@ -160,6 +165,7 @@ class Worker:
                 self.tasks.pop(number, None)
                 self.restoring.pop(number, None)
                 self._idle_since.pop(number, None)
+                self._backlog.drop(number)
         self._paused.difference_update(partitions)
 
     def _restore_some(self, consumer: Consumer) -> None:
@@ -174,6 +180,7 @@ class Worker:
                 inputs = [TopicPartition(self._topics[name], number) for name in INPUTS]
                 for name, tp in zip(INPUTS, inputs, strict=True):
                     consumer.seek(tp, progress.positions[name])
+                self._backlog.start(number, time.monotonic())
                 consumer.resume(inputs)
                 log.info(
                     "partition %d runs from step %d, %d streams",
@@ -188,23 +195,35 @@ class Worker:
                 return
 
     def _align(self, consumer: Consumer) -> None:
-        """Pause the topic that is far ahead in event time, until the other has caught up or is at its end.
+        """Pause a topic that is far ahead in event time, until the other has caught up or is at its end; and
+        one of which more is held back than some steps take.
 
         Without it a backlog of predictions would be read days ahead of its labels, all of it pending.
         """
+        most = max(LEAST_HELD, self.settings.worker.max_records * 4 // max(1, len(self.tasks)))
         for number, task in self.tasks.items():
             join = task.partition.join
             ahead = join.highest("predictions") - join.highest("labels")
-            for name, other, lead in (("predictions", "labels", ahead), ("labels", "predictions", -ahead)):
+            leads = {"predictions": ahead, "labels": -ahead}
+            for name in INPUTS:
                 tp = TopicPartition(self._topics[name], number)
-                waits = TopicPartition(self._topics[other], number)
-                far = lead > MAX_LEAD_MS and join.highest(other) > 0 and not consumer.at_end(waits)
-                if far and tp not in self._paused:
+                held = self._backlog.count(number, name)
+                wait = held > (most // 2 if tp in self._paused else most)
+                lead = leads.get(name, 0)
+                if lead > MAX_LEAD_MS and not wait:
+                    other = "labels" if name == "predictions" else "predictions"
+                    wait = join.highest(other) > 0 and not self._at_end(consumer, number, other)
+                if wait and tp not in self._paused:
                     consumer.pause([tp])
                     self._paused.add(tp)
-                elif not far and tp in self._paused:
+                elif not wait and tp in self._paused:
                     consumer.resume([tp])
                     self._paused.discard(tp)
+
+    def _at_end(self, consumer: Consumer, number: int, name: str) -> bool:
+        """Whether a topic was read to its end, and all of it taken."""
+        at_end = consumer.at_end(TopicPartition(self._topics[name], number))
+        return at_end and not self._backlog.count(number, name)
 
     def _measure_lag(self, consumer: Consumer) -> None:
         """Now and then, how many records of each input are not yet folded."""
@@ -215,7 +234,7 @@ class Worker:
         for number, task in self.tasks.items():
             for name in INPUTS:
                 tp = TopicPartition(self._topics[name], number)
-                lag = 0
+                lag = self._backlog.count(number, name)
                 if not consumer.at_end(tp):
                     try:
                         end = self._bus.end_offset(tp.topic, number, committed=True)
@@ -232,23 +251,30 @@ class Worker:
         """Poll until the step is full or its time is over: per partition and short topic, in offset order."""
         rules = self.settings.worker
         wait = 0.0 if self.restoring else rules.commit_interval_ms / 1000
-        until = time.monotonic() + wait
-        found: dict[int, dict[str, list[Record]]] = {}
+        now = time.monotonic()
+        until = now + wait
         taken = 0
         while True:
-            batch = consumer.poll(rules.max_records - taken, max(0.0, until - time.monotonic()))
-            topic, partition, add = "", -1, None
-            for record in batch:
-                if record.topic != topic or record.partition != partition:
-                    topic, partition = record.topic, record.partition
-                    topics = found.setdefault(partition, {})
-                    add = topics.setdefault(self._short[topic], []).append
-                add(record)  # type: ignore[misc]
+            batch = consumer.poll(rules.max_records - taken, max(0.0, until - now))
+            now = time.monotonic()
+            self._backlog.add(batch, now)
             taken += len(batch)
-            if taken >= rules.max_records or time.monotonic() >= until or self.stopping:
+            if taken >= rules.max_records or now >= until or self.stopping:
                 break
-        # A rebalance may have come between two polls: what it took away is not ours to fold.
-        return {number: topics for number, topics in found.items() if number in self.tasks}
+        found: dict[int, dict[str, list[Record]]] = {}
+        wall_ms = time.time_ns() // 1_000_000
+        for number in self._backlog.partitions():
+            # A rebalance may have come between two polls: what it took away is not ours to fold.
+            if number in self.tasks:
+                at_end = {
+                    name: consumer.at_end(TopicPartition(self._topics[name], number)) for name in INPUTS
+                }
+                topics = self._backlog.take(number, at_end.__getitem__, now, wall_ms)
+                if topics:
+                    found[number] = topics
+            else:
+                self._backlog.drop(number)
+        return found
 
     def _ticks(self, consumer: Consumer) -> dict[int, int | None]:
         """Partitions whose deadlines have come while nothing arrives, with the event time they have now."""
@@ -258,7 +284,7 @@ class Worker:
             if task.fresh or self._is_quiet(task, now):
                 due[number] = None
                 continue
-            if not all(consumer.at_end(TopicPartition(self._topics[name], number)) for name in INPUTS):
+            if not all(self._at_end(consumer, number, name) for name in INPUTS):
                 self._idle_since.pop(number, None)
                 continue
             since = self._idle_since.setdefault(number, now)
@@ -325,8 +351,7 @@ class Worker:
         return frozenset(
             name
             for name in ("predictions", "labels")
-            if consumer.at_end(TopicPartition(self._topics[name], number))
-            and (name == "predictions" or name not in topics)
+            if self._at_end(consumer, number, name) and (name == "predictions" or name not in topics)
         )
 
     def _advance(self, task: Task, taken: Intake) -> Ranges:
