@@ -301,7 +301,7 @@ def test_the_circle_on_kafka(site: Site) -> None:
 
     assert shown("misrouted_records_total") == 2
     assert shown("outcomes_total", stream="loop") == 2000
-    assert all(http(f"http://127.0.0.1:{port}/readyz")[0] == 200 for port in ports)
+    wait_for(lambda: all(http(f"http://127.0.0.1:{port}/readyz")[0] == 200 for port in ports), "both ready")
     drift = [
         e["data"]
         for e in site.values("drift-events")

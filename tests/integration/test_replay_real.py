@@ -150,7 +150,7 @@ def test_california_housing_as_a_table_and_as_events(tmp_path: Path) -> None:
     (near,) = [
         each for each in table.opened("concept") if abs(each["onset"]["offset"]["offset"] - 7751) < ONSET_ROWS
     ]
-    assert near["kind"] == "sudden"
+    assert table.last(near["episode_id"])["kind"] == "sudden"
     assert near["outcomes_seen"] < 7751 + ONSET_ROWS
 
     events = tmp_path / "events.jsonl"
