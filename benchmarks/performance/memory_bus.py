@@ -1,7 +1,6 @@
 """A bus in this process's memory: what the worker costs when the bus costs nothing.
 
-The workload's records come in the order they happened, at most `max_records` a poll, so a step holds what
-a step of live traffic holds. What is produced is counted and dropped.
+A poll gives at most `max_records`. What is produced is counted and dropped.
 """
 
 from __future__ import annotations
@@ -26,6 +25,21 @@ def as_records(events: Iterator[Event], topics: Mapping[str, str], partitions: i
         offsets[event.topic, partition] = offset + 1
         records.append(Record(topics[event.topic], partition, offset, key, event.value, (), event.ts))
     return records
+
+
+def in_runs(records: Sequence[Record], length: int) -> list[Record]:
+    """Runs of one partition after another, as a consumer that catches up is given them."""
+    held: dict[int, list[Record]] = {}
+    found: list[Record] = []
+    for record in records:
+        run = held.setdefault(record.partition, [])
+        run.append(record)
+        if len(run) == length:
+            found += run
+            run.clear()
+    for run in held.values():
+        found += run
+    return found
 
 
 class MemoryBus:
@@ -92,7 +106,7 @@ class MemoryBus:
         return list(batch)
 
     def at_end(self, partition: TopicPartition) -> bool:
-        return False
+        return self._at >= len(self._records) or partition.topic.endswith("model-events")
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._ready += 1
