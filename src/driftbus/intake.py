@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import repeat
+from typing import Any
 
+from driftbus.core.alike import TOGETHER, decode_alike
 from driftbus.core.block import Run
-from driftbus.core.codec import BUILDERS, object_of
-from driftbus.core.validity import SURELY_FITS_BYTES, check_outcome_size
+from driftbus.core.codec import decode
+from driftbus.core.validity import SURELY_FITS_BYTES
 from driftbus.errors import InvalidRecord
 from driftbus.ports import Headers, Record
 
@@ -86,35 +89,58 @@ class Intake:
     refused: dict[str, list[int]] = field(default_factory=dict)
 
 
-def take_in(records: Mapping[str, Iterable[Record]], admits: Callable[[str], bool], max_bytes: int) -> Intake:
+def take_in(records: Mapping[str, Sequence[Record]], admits: Callable[[str], bool], max_bytes: int) -> Intake:
     """Decode the records of one partition, per input topic (short name) in offset order."""
     found = Intake()
     admitted: set[str] = set()
+    plain_bytes = min(max_bytes, SURELY_FITS_BYTES)
     for topic in INPUTS:
-        build = BUILDERS[topic]
+        rows = records.get(topic)
+        if not rows:
+            continue
         run = Run(topic, [], [], [])
-        add_event, add_offset, add_time = run.events.append, run.offsets.append, run.times.append
-        record: Record | None = None
-        for record in records.get(topic, ()):
-            _, _, offset, key, value, headers, time_ms = record
-            try:
-                raw, text = object_of(value, headers, max_bytes)
-                event = build(raw, key, time_ms, value, text)
-                if value is not None and len(value) > SURELY_FITS_BYTES:
-                    check_outcome_size(event, max_bytes)
-                if event.stream not in admitted:
-                    if not admits(event.stream):
-                        found.refused.setdefault(topic, []).append(offset)
-                        raise InvalidRecord("stream_limit", "more streams than limits.max_streams")
-                    admitted.add(event.stream)
-            except InvalidRecord as poison:
-                found.dead.append(DeadLetter(record, topic, poison.reason, str(poison)))
-                continue
-            add_event(event)
-            add_offset(offset)
-            add_time(time_ms)
-        if record is not None:
-            found.ends[topic] = record.offset + 1
+        for start in range(0, len(rows), TOGETHER):
+            some = rows[start : start + TOGETHER]
+            _, _, offsets, _, values, headers, times = zip(*some, strict=True)
+            events = None if any(headers) else decode_alike(topic, values, plain_bytes)
+            if events is not None and None not in events:
+                streams = {event.stream for event in events} - admitted
+                if all(map(admits, streams)):
+                    admitted |= streams
+                    run.events.extend(events)
+                    run.offsets.extend(offsets)
+                    run.times.extend(times)
+                    continue
+            _one_by_one(topic, some, events or repeat(None), run, found, admits, max_bytes)
+        found.ends[topic] = rows[-1].offset + 1
         if run.events:
             found.runs.append(run)
     return found
+
+
+def _one_by_one(
+    topic: str,
+    records: Iterable[Record],
+    decoded: Iterable[Any],
+    run: Run,
+    found: Intake,
+    admits: Callable[[str], bool],
+    max_bytes: int,
+) -> None:
+    """Take in records of which some may be poison; `decoded`: the events of those that are not, else None."""
+    for record, known in zip(records, decoded, strict=False):
+        event = known
+        try:
+            if event is None:
+                event = decode(
+                    topic, record.key, record.value, record.headers, record.timestamp_ms, max_bytes
+                )
+            if not admits(event.stream):
+                found.refused.setdefault(topic, []).append(record.offset)
+                raise InvalidRecord("stream_limit", "more streams than limits.max_streams")
+        except InvalidRecord as poison:
+            found.dead.append(DeadLetter(record, topic, poison.reason, str(poison)))
+            continue
+        run.events.append(event)
+        run.offsets.append(record.offset)
+        run.times.append(record.timestamp_ms)

@@ -99,7 +99,7 @@ def prediction_of(
             check_finite(prediction, "prediction", value)
     features = get("features")
     if features is not None:
-        _check_features(features, value)
+        check_features(features, value)
     score = get("score")
     if score is not None and (type(score) is not float or not -PLAIN < score < PLAIN):
         checked_score(score, value)
@@ -120,7 +120,7 @@ def prediction_of(
     weight = get("weight")
     if weight is not None:
         checked_weight(weight, value)
-    fragment = _written(raw, text if canonical else None, ts, stream, role)
+    fragment = written(raw, text if canonical else None, ts, stream, role)
     if fragment is None:
         fragment = prediction_fragment(
             prediction_id, stream, ts, features, prediction, score, version, role, slices, signals, weight
@@ -144,7 +144,8 @@ def prediction_of(
     )
 
 
-def _check_features(features: Any, value: bytes | None) -> None:
+def check_features(features: Any, value: bytes | None) -> None:
+    """Raises `InvalidRecord` for what is no object of JSON values; `value` is the event's text."""
     try:
         # All numbers, the usual case, at C speed: nothing else can be added up.
         if sum(map(abs, features.values())) < PLAIN:
@@ -167,17 +168,22 @@ _MOST_SHAPES = 1024
 _lacking: dict[tuple[str, ...], bytes | None] = {}
 
 
-def _written(raw: dict[str, Any], text: bytes | None, ts: int, stream: str, role: str) -> bytes | None:
-    """The fragment: the event's own text, or written from its object where the text will not do; with the
-    fields it lacks. None where unknown fields are in it."""
-    shape = tuple(raw)
+def lacking_of(keys: tuple[str, ...]) -> bytes | None:
+    """The text of the fields that an event with these fields lacks; None where some are unknown."""
     try:
-        lacking = _lacking[shape]
+        return _lacking[keys]
     except KeyError:
         if len(_lacking) >= _MOST_SHAPES:
             _lacking.clear()
-        missing = [b',"%b":null' % name.encode() for name in _OPTIONAL if name not in raw]
-        lacking = _lacking[shape] = b"".join(missing) if _FIELDS.issuperset(raw) else None
+        missing = [b',"%b":null' % name.encode() for name in _OPTIONAL if name not in keys]
+        found = _lacking[keys] = b"".join(missing) if _FIELDS.issuperset(keys) else None
+        return found
+
+
+def written(raw: dict[str, Any], text: bytes | None, ts: int, stream: str, role: str) -> bytes | None:
+    """The fragment: the event's own text, or written from its object where the text will not do; with the
+    fields it lacks. None where unknown fields are in it."""
+    lacking = lacking_of(tuple(raw))
     if lacking is None:
         return None
     if text is not None and raw.get("stream") is not None and text[-1:] == b"}" and b"\n" not in text:

@@ -59,17 +59,15 @@ def prediction_fragment(
 
 def outcome_bytes(outcome: Outcome, error: float | None) -> bytes:
     """The outcome as trainers read it: the prediction's fragment, closed by what the label brought."""
-    label = outcome.label
-    text = b"%d" % label if type(label) is int else orjson.dumps(label)
-    shown = b"null" if error is None else b"%d" % error if type(error) is int else orjson.dumps(error)
-    return b'%b,"label":%b,"label_ts":"%b","label_source":"%b","error":%b,"seq":%d}' % (
-        outcome.prediction.fragment,
-        text,
-        rfc3339(outcome.label_ts).encode(),
-        outcome.label_source.encode(),
-        shown,
-        outcome.seq,
+    seq, prediction, label, label_ts, source = outcome
+    said = label if type(label) is int else orjson.dumps(label).decode()
+    shown = error if type(error) is int else orjson.dumps(error).decode()
+    # Formatting text and encoding it once takes half the time of formatting bytes.
+    text = (
+        f',"label":{said},"label_ts":"{rfc3339(label_ts)}","label_source":"{source}",'
+        f'"error":{shown},"seq":{seq}}}'
     )
+    return prediction.fragment + text.encode()
 
 
 def correction_bytes(correction: Correction) -> bytes:

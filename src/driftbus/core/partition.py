@@ -23,6 +23,9 @@ from driftbus.core.monitor import Folded, StreamMonitor
 from driftbus.core.records import Correction, Decision, Label
 from driftbus.core.settings import Limits, StreamSettings
 
+# A row's own constructor is a Python function; this one saves 0.2 µs an outcome.
+_new = tuple.__new__
+
 
 class StepInput(NamedTuple):
     """One step's records in order. `idle`: input topics read to their end; `tick_ms`: event time that passed
@@ -128,7 +131,7 @@ class Partition:
                 continue
             for outcome, pos, error in zip(block.outcomes, block.outcome_pos, errors, strict=True):
                 index = outcome.seq - first_seq
-                outcomes[index] = Keyed(stream, outcome_bytes(outcome, error))
+                outcomes[index] = _new(Keyed, (stream, outcome_bytes(outcome, error)))
                 result.outcome_pos[index] = pos
             result.correction_rows.extend(block.corrections)
             if block.counts:

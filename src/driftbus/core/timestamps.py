@@ -6,6 +6,7 @@ form written here costs two look-ups (0.15 µs, against 0.3 to 0.5 by `datetime`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,6 +52,18 @@ def parsed(text: str) -> tuple[int, bool]:
         raise InvalidRecord("bad_timestamp", f"ts {text!r:.60} is not RFC 3339") from None
     # Writing it remembers its second, for the next one.
     return ts_ms, rfc3339(ts_ms) == text
+
+
+def parsed_all(values: Sequence[Any]) -> tuple[list[int], list[bool] | None]:
+    """`epoch_ms` of each, and whether `rfc3339` writes each just so (None: all of them).
+
+    Raises `InvalidRecord` where one is no time.
+    """
+    try:
+        return [_ms_of_second_text[text[:20]] + _MS_OF_TEXT[text[20:]] for text in values], None
+    except (KeyError, TypeError):  # a second not seen lately, another form, another type
+        tss = list(map(epoch_ms, values))
+        return tss, [rfc3339(ts) == value for ts, value in zip(tss, values, strict=True)]
 
 
 def epoch_ms(value: Any) -> int:
