@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
-from confluent_kafka import TopicPartition as Partition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
 from driftbus.adapters.kafka.consumer import KafkaConsumer
 from driftbus.adapters.kafka.failures import translate
+from driftbus.adapters.kafka.offsets import GroupOffsets
 from driftbus.adapters.kafka.producer import KafkaProducer
 from driftbus.adapters.kafka.properties import KafkaProperties
 from driftbus.adapters.kafka.reader import Readers, retried
@@ -32,11 +32,6 @@ _ANSWER_GRACE_S = 2.0
 
 # A created topic is known to its controller at once, to every broker a moment later.
 _PROPAGATION_PAUSE_S = 0.05
-
-# A pending transaction holds offsets back until it ends, by the broker's timeout when its producer was
-# killed: 15 s here, a minute by Kafka's own default.
-_PENDING_LIMIT_S = 60.0
-_PENDING_PAUSE_S = 0.05
 
 # Closing a bus whose producers were not closed gives them this long to deliver.
 _CLOSE_TIMEOUT_S = 5.0
@@ -63,6 +58,7 @@ class KafkaBus:
         self._properties.check()
         self._admin: AdminClient | None = self._properties.build(AdminClient, self._properties.admin())
         self._readers = Readers(self._properties, timeout_s, self.partitions)
+        self._offsets = GroupOffsets(self._properties, timeout_s)
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
         self._opened: set[KafkaConsumer | KafkaProducer | KafkaTransaction] = set()
@@ -145,31 +141,7 @@ class KafkaBus:
         """Raises `Unavailable` too when a pending transaction does not end within a minute."""
         if not partitions:
             return {}
-        wanted = [Partition(*partition) for partition in partitions]
-        request = ConsumerGroupTopicPartitions(group, wanted)
-
-        def ask() -> list[Partition]:
-            futures = self._client().list_consumer_group_offsets(
-                [request], require_stable=True, request_timeout=self._timeout_s
-            )
-            found: list[Partition] = self._result(futures[group]).topic_partitions
-            return found
-
-        doing = f"asking for the offsets of group {group!r}"
-        deadline_s = time.monotonic() + _PENDING_LIMIT_S
-        while True:
-            answers = self._retried(ask, doing, self._timeout_s)
-            errors = [answer.error for answer in answers if answer.error is not None]
-            if not errors:
-                break
-            if errors[0].code() != KafkaError.UNSTABLE_OFFSET_COMMIT or time.monotonic() > deadline_s:
-                raise translate(errors[0], doing, self._properties.bootstrap)
-            time.sleep(_PENDING_PAUSE_S)
-        return {
-            TopicPartition(answer.topic, answer.partition): answer.offset
-            for answer in answers
-            if answer.offset >= 0
-        }
+        return self._offsets.committed(group, partitions)
 
     def read_from(
         self,
@@ -206,6 +178,7 @@ class KafkaBus:
             else:
                 each.close()
         self._readers.close()
+        self._offsets.close()
         # Letting go of it is the only way to close it.
         self._admin = None
 

@@ -6,25 +6,21 @@ makes many short reads.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 
 from driftbus.adapters.kafka.failures import is_missing, is_unknown, is_unreachable, translate
+from driftbus.adapters.kafka.kept import KeptConsumers
 from driftbus.adapters.kafka.messages import Positions, to_records
 from driftbus.adapters.kafka.properties import KafkaProperties
 from driftbus.errors import BusError, MissingTopic, OffsetOutOfRange, Unavailable
 from driftbus.ports import Record, TopicPartition
 
 Answer = TypeVar("Answer")
-
-# Idle clients kept per isolation level: a worker restores on one thread; each holds a connection per broker.
-_KEPT = 2
 
 # One hand-over from librdkafka; larger only holds more memory.
 _BATCH = 5_000
@@ -48,14 +44,13 @@ class Readers:
         self._properties = properties
         self._timeout_s = timeout_s
         self._count = count
-        self._lock = threading.Lock()
-        self._idle: dict[bool, list[Consumer]] = {True: [], False: []}
-        self._lent: set[Consumer] = set()
-        self._open = True
+        self._clients: KeptConsumers[bool] = KeptConsumers(
+            lambda committed: properties.build(Consumer, properties.reader(committed=committed))
+        )
 
     def bounds(self, partition: TopicPartition, *, committed: bool) -> tuple[int, int]:
         """First offset held, and one past the last: the last stable offset or the high watermark."""
-        with self._borrow(committed) as client:
+        with self._clients.lent(committed) as client:
             return self._bounds(client, partition)
 
     def read(
@@ -75,43 +70,12 @@ class Readers:
 
     def close(self) -> None:
         """Close all clients, those in use too."""
-        with self._lock:
-            self._open = False
-            clients = [*self._idle[True], *self._idle[False], *self._lent]
-            self._idle = {True: [], False: []}
-            self._lent = set()
-        for client in clients:
-            client.close()
-
-    @contextmanager
-    def _borrow(self, committed: bool) -> Iterator[Consumer]:
-        with self._lock:
-            if not self._open:
-                raise BusError("this bus is closed")
-            idle = self._idle[committed]
-            client = idle.pop() if idle else None
-            if client is not None:
-                self._lent.add(client)
-        if client is None:
-            client = self._properties.build(Consumer, self._properties.reader(committed=committed))
-            with self._lock:
-                self._lent.add(client)
-        try:
-            yield client
-        finally:
-            with self._lock:
-                mine = client in self._lent
-                self._lent.discard(client)
-                keep = mine and self._open and len(self._idle[committed]) < _KEPT
-                if keep:
-                    self._idle[committed].append(client)
-            if mine and not keep:
-                client.close()
+        self._clients.close()
 
     def _records(self, partition: TopicPartition, offset: int, end: int, committed: bool) -> Iterator[Record]:
         if offset >= end:
             return
-        with self._borrow(committed) as client:
+        with self._clients.lent(committed) as client:
             client.assign([Partition(*partition, offset)])
             try:
                 # An assignment does not wake the broker's thread, which may sleep for 1 s; a request does.
