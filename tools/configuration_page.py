@@ -63,6 +63,10 @@ DEFAULTS = {
     "positive_label": '`1`, `true` or `"1"` where there is one',
     "challenger": "`auto`",
     "include": "none",
+    "http.tls.cert": "none",
+    "http.tls.key": "none",
+    "http.token": "none",
+    "http.token_file": "none",
     "false_alarms": "none",
     "metrics.windows": "`[1000, 1h]`",
     "retrain.when": "none",
@@ -86,13 +90,22 @@ TEXTS = {
     "partitioner": "How producers choose a partition for a key: `murmur2_random` (Java's default) or `consistent_random` "
     "(librdkafka's own). All producers of the inputs must use it.",
     "http.enabled": "Whether metrics, health and the page are served.",
-    "http.host": "Address to listen on. There is no password: loopback unless a proxy or network policy protects it.",
-    "http.port": "Port to listen on; 0 takes a free one.",
+    "http.host": "Address to listen on. Beyond loopback it should have a token and TLS, or a proxy or network policy before it.",
+    "http.port": "Port to listen on; 0 takes a free one. The workers of `--processes N` take this and the N - 1 ports after it.",
+    "http.tls.cert": "PEM file of a certificate (with its chain): everything is then served over TLS only. SIGHUP reads it anew.",
+    "http.tls.key": "PEM file of its key, where that is not in the same file.",
+    "http.token": "What whoever asks has to show, as `Authorization: Bearer TOKEN` or as the password of a browser's login, "
+    "everywhere but at `/livez` and `/readyz`. Better from the environment (`DRIFTBUS_HTTP__TOKEN`) or from a file. Never shown.",
+    "http.token_file": "A file that holds the token. SIGHUP reads it anew.",
     "worker.max_records": "Records of one step (one transaction) at most.",
     "worker.commit_interval": "How long a step gathers records when few come.",
     "worker.restart": "A fenced worker begins anew in the same process, instead of ending with exit code 1.",
     "worker.restart_wait": "How long it waits before.",
-    "worker.stall_timeout": "A loop that has not moved for so long is ended, with exit code 70.",
+    "worker.stall_timeout": "A loop that has not moved for so long is ended, with exit code 70; the log says what it hung in. Longer than `transaction.timeout.ms` and 5 s.",
+    "worker.max_dead_letter_ratio": "Where more than this share of an input partition's last records (1,000 to 10,000 of them) "
+    "cannot be used, the worker stops with exit code 1 and commits nothing of that step, rather than drain the topic into the "
+    "dead letters. Late and orphan labels and what `limits.max_streams` refuses never count. The count survives a restart; 1 "
+    "lets everything pass, and forgets it.",
     "limits.max_pending": "Predictions that wait for labels; the oldest expire early beyond it.",
     "limits.max_early_labels": "Labels that wait for their predictions.",
     "limits.max_remembered": "Ids of completed pairs that are remembered; a pair replayed after it was forgotten is a new pair.",

@@ -7,6 +7,7 @@ DriftbusError
 │   ├── Fenced             a transaction failed or another owner took over: discard everything, restart
 │   ├── MissingTopic       a topic does not exist
 │   └── OffsetOutOfRange   the offset was removed by retention, or never existed
+├── TooManyDeadLetters     most of an input cannot be used: stop rather than drain it
 ├── StateError             the state topic contradicts itself or the log: stop, loudly
 ├── WindowExpired          a training window is no longer whole in `outcomes`
 └── InvalidRecord          one record cannot be used; it goes to the dead letters
@@ -84,6 +85,20 @@ class OffsetOutOfRange(BusError):
 
 class StateError(DriftbusError):
     """The state cannot be trusted: it contradicts itself, its topics, or what was published."""
+
+
+class TooManyDeadLetters(DriftbusError):
+    """Most of what an input topic (short name) brought lately cannot be used; nothing of it was committed."""
+
+    def __init__(self, topic: str, dead: int, seen: int, reason: str, max_ratio: float) -> None:
+        self.topic, self.dead, self.seen, self.reason = topic, dead, seen, reason
+        super().__init__(
+            f"{dead} of the last {seen} records of {topic} cannot be used, mostly for {reason!r}: more than "
+            f"worker.max_dead_letter_ratio {max_ratio:g}, so the worker stops and commits nothing of this "
+            "step. Mend the producer. To go past these records, let them go to the dead letters: run with "
+            "DRIFTBUS_WORKER__MAX_DEAD_LETTER_RATIO=1 until they are behind; once they can be used, "
+            "`driftbus dead-letters resubmit` sends them again"
+        )
 
 
 class WindowExpired(DriftbusError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import nsmallest
 from typing import NamedTuple
 
@@ -81,9 +81,13 @@ class _Found(NamedTuple):
 
 
 class WorkerSource:
-    """A `Source` over the worker of this process; between two runs it shows nothing and is not ready."""
+    """A `Source` over the worker of this process; between two runs it shows nothing and is not ready.
 
-    def __init__(self) -> None:
+    `moves` says whether the loop still runs: the watchdog's own word, so that nobody else knows better.
+    """
+
+    def __init__(self, moves: Callable[[], bool] = lambda: True) -> None:
+        self.alive = moves
         self._worker: Worker | None = None
         self._started = time.monotonic()
         self._kept: dict[str, _Kept] = {}
@@ -230,12 +234,6 @@ class WorkerSource:
                 if monitor is not None and (found is None or w.home_of(name) == number):
                     found = _Found(w.lock, number, monitor)
         return found
-
-    def alive(self) -> bool:
-        w = self._worker
-        if w is None:
-            return True  # being started or restarted; a start that fails ends the process
-        return time.monotonic() - w.turned_at < w.settings.worker.stall_timeout_ms / 1000
 
     def ready(self) -> bool:
         w = self._worker

@@ -35,10 +35,12 @@ StateRecord = tuple[str, bytes | None]
 
 class Ranges(NamedTuple):
     """What a step took of its inputs, per topic (short name): offsets start ≤ offset < end, less those
-    that were refused for want of room (they decode, but were dead-lettered)."""
+    that were refused for want of room (they decode, but were dead-lettered); and how much of the last
+    records was poison, as `PoisonTally` dumps it."""
 
     taken: Mapping[str, tuple[int, int]]
     refused: Mapping[str, list[int]]
+    poison: Mapping[str, list[int]]
 
 
 class Journal:
@@ -142,6 +144,7 @@ class Journal:
             "clock": clock_start,
             "inputs": ranges.taken,
             "refused": ranges.refused,
+            "poison": ranges.poison,
             "topic_ids": self.topic_ids,
             "seq": [result.first_seq, result.next_seq],
             "rejected": result.rejected,

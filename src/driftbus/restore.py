@@ -33,6 +33,7 @@ from driftbus.errors import InvalidRecord, StateError
 from driftbus.intake import INPUTS
 from driftbus.journal import RING, Journal
 from driftbus.locate import first_seq, offset_of
+from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Record, TopicPartition
 from driftbus.steps import StepRecord, recorded_blocks
 
@@ -54,6 +55,7 @@ class Task:
     journal: Journal
     positions: dict[str, int]
     fresh: bool  # no step of this configuration has been written: the first one fixes the positions
+    poison: PoisonTally = field(default_factory=PoisonTally)
     stepped_at: float = field(default_factory=time.monotonic)
 
 
@@ -119,7 +121,7 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     journal.changed = restoring.changed()
     journal.join_snapshot_at = restoring.join_step
     journal.join_changed = restoring.join_step + 1 if last.step > restoring.join_step else None
-    yield Task(partition, journal, positions, fresh=changed)
+    yield Task(partition, journal, positions, fresh=changed, poison=PoisonTally.load(last.poison))
 
 
 def _rules_then(settings: Settings, records: Mapping[str, bytes], last: StepRecord) -> Settings:

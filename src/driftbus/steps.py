@@ -19,6 +19,7 @@ class StepRecord(NamedTuple):
     clock: int
     inputs: dict[str, tuple[int, int]]
     refused: dict[str, list[int]]
+    poison: dict[str, list[int]]
     topic_ids: dict[str, str]
     first_seq: int
     next_seq: int
@@ -40,6 +41,7 @@ class StepRecord(NamedTuple):
             raw["clock"],
             {topic: (start, end) for topic, (start, end) in raw["inputs"].items()},
             raw["refused"],
+            raw.get("poison", {}),  # older steps counted none
             raw["topic_ids"],
             raw["seq"][0],
             raw["seq"][1],

@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -17,9 +16,18 @@ from typing import TYPE_CHECKING
 
 from driftbus.config import Settings, load
 from driftbus.core.settings import Limits
-from driftbus.errors import BusError, ConfigError, Fenced, MissingTopic, StateError, Unavailable
+from driftbus.errors import (
+    BusError,
+    ConfigError,
+    Fenced,
+    MissingTopic,
+    StateError,
+    TooManyDeadLetters,
+    Unavailable,
+)
 from driftbus.ports import Bus
 from driftbus.topics import check_topics, topic_specs
+from driftbus.watchdog import Heartbeat, Watchdog
 
 if TYPE_CHECKING:
     from driftbus.worker import Worker
@@ -34,8 +42,6 @@ EMBEDDED_PARTITIONS = 4
 # each time the heap has grown by a quarter; the fold makes no cycles. So seldom it costs nothing (it was a
 # fifth of the CPU), and what a library leaves behind is still found.
 GC_THRESHOLDS = (200_000, 50, 1_000)
-# Exit code of a process whose loop stalled: none of the shell's or of ours, so a supervisor's log tells it.
-STALLED_EXIT = 70
 
 
 def open_bus(settings: Settings) -> Bus:
@@ -75,11 +81,12 @@ class _Service:
         self.worker: Worker | None = None
         self.stopping = threading.Event()
         self.next_settings: Settings | None = None
-        from driftbus.exposure import (
-            WorkerSource,
-        )  # River loads with it: not for commands that only open a bus
+        self.heart = Heartbeat()
+        self.watchdog = Watchdog(self.heart, settings.worker.stall_timeout_ms / 1000)
+        # River loads with it: not for commands that only open a bus.
+        from driftbus.exposure import WorkerSource
 
-        self.source = WorkerSource()
+        self.source = WorkerSource(lambda: self.watchdog.alive)
 
     def on_stop(self, number: int, frame: FrameType | None) -> None:
         log.info("%s: finishing the step, committing, leaving", signal.Signals(number).name)
@@ -106,7 +113,7 @@ class _Service:
             server = HttpServer(self.source, self.settings.http.host, self.settings.http.port)
             server.start()
             log.info("page and metrics at %s", server.url)
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        self.watchdog.start()
         try:
             return self._work()
         finally:
@@ -118,26 +125,35 @@ class _Service:
             self._take_over_configuration()
             try:
                 self._once()
-            except (MissingTopic, StateError) as error:
+            except (MissingTopic, StateError, TooManyDeadLetters) as error:
                 log.error("%s", error)
                 return 1
             except Unavailable as error:
                 self._trouble(str(error))
                 log.warning("%s; trying again", error)
-                self.stopping.wait(RETRY_S)
+                self._rest(RETRY_S)
             except (Fenced, BusError) as error:
                 self._trouble(str(error))
                 log.error("%s; all that was not committed is discarded", error)
                 if not self.settings.worker.restart:
                     return 1
-                self.stopping.wait(self.settings.worker.restart_wait_ms / 1000)
+                self._rest(self.settings.worker.restart_wait_ms / 1000)
         return 0
+
+    def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt, or for the end."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.stopping.is_set():
+            self.heart.beat("waiting to try again")
+            self.stopping.wait(min(1.0, left))
 
     def _once(self) -> None:
         from driftbus.worker import Worker
 
+        self.heart.beat("opening the bus")
         bus = open_bus(self.settings)
         try:
+            self.heart.beat("looking for the topics")
             if self.settings.bus == "embedded":
                 # One machine, one file: nobody else would create them, and nothing that exists is changed.
                 bus.create_topics(topic_specs(self.settings, EMBEDDED_PARTITIONS))
@@ -146,6 +162,7 @@ class _Service:
                 bus,
                 replace(self.settings, limits=share(self.settings.limits, partitions)),
                 worker_id(self.settings),
+                self.heart,
             )
             self.source.watch(self.worker)
             if self.stopping.is_set():
@@ -154,27 +171,17 @@ class _Service:
         finally:
             self.worker = None
             self.source.watch(None)
+            self.heart.beat("closing the bus")
             bus.close()
 
     def _take_over_configuration(self) -> None:
         if self.next_settings is not None:
             self.settings, self.next_settings = self.next_settings, None
+            self.watchdog.limit_s = self.settings.worker.stall_timeout_ms / 1000
             log.info("took over the new configuration")
 
     def _trouble(self, text: str) -> None:
         self.source.trouble = text
-
-    def _watch(self) -> None:
-        """End the process when its loop has not moved for too long: a hung client library cannot be woken."""
-        while True:
-            time.sleep(1.0)
-            worker = self.worker
-            limit_s = self.settings.worker.stall_timeout_ms / 1000
-            if worker is not None and time.monotonic() - worker.turned_at > limit_s:
-                log.critical("the loop has not moved for %.0f s: ending the process", limit_s)
-                with suppress(Exception):
-                    logging.shutdown()
-                os._exit(STALLED_EXIT)
 
 
 def share(limits: Limits, partitions: int) -> Limits:

@@ -32,6 +32,7 @@ from driftbus.ports import Bus, Consumer, Record, TopicPartition, Transaction
 from driftbus.publish import Publisher
 from driftbus.restore import Task, restore
 from driftbus.topics import check_topics
+from driftbus.watchdog import Heartbeat
 
 log = logging.getLogger("driftbus.worker")
 
@@ -53,6 +54,8 @@ QUIET_S = 60.0
 # How long a member without partitions waits for some before it counts as one too many, and ready: Kafka gives
 # them within its `group.initial.rebalance.delay.ms` (3 s) and a rebalance.
 JOIN_LIMIT_S = 15.0
+# However long a step gathers, the loop shows so often that it moves: far below any `stall_timeout`.
+LONGEST_POLL_S = 1.0
 # Asking the broker for ends costs a request per input: often enough for an alert with `for: 1m`.
 LAG_EVERY_S = 5.0
 
@@ -60,10 +63,11 @@ LAG_EVERY_S = 5.0
 class Worker:
     """One member of the group. `run` returns after `stop`; any error it raises means: start anew.
 
-    `lock` is held while state changes; readers of the state (metrics, page) take it too.
+    `lock` is held while state changes; readers of the state (metrics, page) take it too. `heart` beats
+    wherever the loop goes on to something that may take long.
     """
 
-    def __init__(self, bus: Bus, settings: Settings, worker_id: str) -> None:
+    def __init__(self, bus: Bus, settings: Settings, worker_id: str, heart: Heartbeat | None = None) -> None:
         self.settings = settings
         self.worker_id = worker_id
         self.lock = threading.Lock()
@@ -73,7 +77,7 @@ class Worker:
         self.connected = False
         self.joined = False  # partitions were assigned, or there was time enough to assign some
         self.trouble: str | None = None
-        self.turned_at = time.monotonic()
+        self.heart = heart or Heartbeat()
         self.partitions = 0
         self.lag: dict[tuple[str, int], int] = {}
         self._bus = bus
@@ -121,16 +125,18 @@ class Worker:
                 with self.lock:
                     self.tasks.clear()
                     self.restoring.clear()
+                self.heart.beat("leaving the group")
                 consumer.close()
         finally:
+            self.heart.beat("closing the transactional producer")
             transaction.close()
 
     def _loop(self, consumer: Consumer, transaction: Transaction, collecting: Collecting) -> None:
         joins_until = time.monotonic() + JOIN_LIMIT_S
         while not self.stopping:
-            self.turned_at = time.monotonic()
             records = self._gather(consumer)
-            self.joined = self.joined or self.turned_at > joins_until
+            self.joined = self.joined or time.monotonic() > joins_until
+            self.heart.beat("between two steps")
             if self.restoring:
                 self._restore_some(consumer)
             due = {n: tick for n, tick in self._ticks(consumer).items() if n not in records}
@@ -172,7 +178,9 @@ class Worker:
         """Bring the next partition nearer to running, for a bounded time."""
         number, (work, _) = next(iter(self.restoring.items()))
         until = time.monotonic() + RESTORE_SLICE_S
+        self.heart.beat(f"restoring partition {number}")
         for progress in work:
+            self.heart.beat(f"restoring partition {number}")
             if isinstance(progress, Task):
                 with self.lock:
                     del self.restoring[number]
@@ -255,7 +263,8 @@ class Worker:
         until = now + wait
         taken = 0
         while True:
-            batch = consumer.poll(rules.max_records - taken, max(0.0, until - now))
+            self.heart.beat("polling")
+            batch = consumer.poll(rules.max_records - taken, min(LONGEST_POLL_S, max(0.0, until - now)))
             now = time.monotonic()
             self._backlog.add(batch, now)
             taken += len(batch)
@@ -315,6 +324,7 @@ class Worker:
         publisher = self._publisher
         if publisher is None:
             raise StateError("a step before the transaction was opened")
+        self.heart.beat("beginning a transaction")
         transaction.begin()
         results: dict[int, StepResult] = {}
         offsets: dict[TopicPartition, int] = {}
@@ -322,8 +332,9 @@ class Worker:
             for number in sorted({*records, *ticks}):
                 task = self.tasks[number]
                 topics = records.get(number, {})
-                limits = self.settings.limits
-                taken = take_in(topics, task.partition.admits, limits.max_record_bytes)
+                self.heart.beat(f"folding partition {number}")
+                taken = take_in(topics, task.partition.admits, self.settings.limits.max_record_bytes)
+                task.poison.weigh(topics, taken.dead, self.settings.worker.max_dead_letter_ratio)
                 given = StepInput(taken.runs, self._idle(consumer, number, topics), ticks.get(number))
                 clock = task.partition.clock
                 result = results[number] = task.partition.step(given)
@@ -339,9 +350,13 @@ class Worker:
                 for name in INPUTS:
                     offsets[TopicPartition(self._topics[name], number)] = task.positions[name]
                 self._count(number, topics, taken, result)
+        self.heart.beat("producing decisions")
         publisher.decisions(results)
+        self.heart.beat("waiting for delivery")
         transaction.flush()
+        self.heart.beat("sending offsets to the transaction")
         transaction.send_offsets(consumer, offsets)
+        self.heart.beat("committing")
         transaction.commit()
         self.counters.transaction(time.perf_counter() - started)
 
@@ -361,7 +376,7 @@ class Worker:
             start = task.positions[name]
             end = task.positions[name] = taken.ends.get(name, start)
             ranges[name] = (start, end)
-        return Ranges(ranges, taken.refused)
+        return Ranges(ranges, taken.refused, task.poison.dump())
 
     def _count(self, number: int, topics: dict[str, list[Record]], taken: Intake, result: StepResult) -> None:
         counters = self.counters

@@ -46,6 +46,14 @@ def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) ->
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def one_line(text: str) -> str:
+    """Text as a terminal may show it: names come from events, and a line break, an escape sequence or a mark
+    that turns the direction of writing would make a line say what nobody logged."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def fields(record: logging.LogRecord) -> dict[str, Any]:
     """What a log call passed as `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _OWN}
@@ -76,7 +84,11 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone()
-        extra = "".join(f"  {name}={value}" for name, value in fields(record).items())
+        given = fields(record)
+        stack = given.pop("stack", None)  # many lines, as those of an exception
+        extra = "".join(f"  {name}={value}" for name, value in given.items())
         time = moment.isoformat(timespec="milliseconds")[11:23]
-        text = f"{time} {record.levelname:7} {record.name}  {record.getMessage()}{extra}"
+        text = one_line(f"{time} {record.levelname:7} {record.name}  {record.getMessage()}{extra}")
+        if stack is not None:
+            text = f"{text}\n{stack}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ from pydantic import ValidationError
 from driftbus.config import document
 from driftbus.config.document import Path as KeyPath
 from driftbus.config.environ import CONFIG_VARIABLE, from_environ, merge
-from driftbus.config.model import Document, Stream, set_values
+from driftbus.config.model import TOKEN, TOKENS, Document, Stream, set_values
 from driftbus.config.problems import errors_of, raise_all
-from driftbus.config.settings import HttpSettings, Settings, WorkerSettings
+from driftbus.config.settings import HttpSettings, Settings, TlsSettings, WorkerSettings
 from driftbus.config.streams import StreamRules
 from driftbus.core.settings import Limits
 from driftbus.errors import ConfigError
+
+# A call in a transaction is given up so long after the transaction's own timeout (adapters/kafka).
+CALL_GRACE_MS = 5_000
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -107,6 +112,8 @@ def _settings(tree: dict[str, Any], places: Mapping[KeyPath, str], sources: tupl
             given["kafka"] = type(checked.kafka)({**Settings().kafka, **checked.kafka})
     if "path" in given.pop("embedded", {}):
         given["embedded_path"] = checked.embedded.path
+    if "http" in given:
+        given["http"] = _http(given["http"], place)
     for name, kind in (("http", HttpSettings), ("limits", Limits), ("worker", WorkerSettings)):
         if name in given:
             given[name] = kind(**_in_ms(given[name]))
@@ -117,10 +124,47 @@ def _settings(tree: dict[str, Any], places: Mapping[KeyPath, str], sources: tupl
         **given,
         streams=StreamRules(defaults, checked.streams or {}),
         sources=sources,
-        warnings=_warnings(defaults, checked.streams or {}),
     )
-    raise_all(_same_topic_twice(settings, place))
-    return settings
+    raise_all([*_same_topic_twice(settings, place), *_impatient(settings, place)])
+    return dataclasses.replace(settings, warnings=_warnings(settings.http, defaults, checked.streams or {}))
+
+
+def _http(given: dict[str, Any], place: Callable[[KeyPath], str | None]) -> dict[str, Any]:
+    """The section with its token, from its file or as given, and its certificate. Raises `ConfigError`."""
+    if "tls" in given:
+        if "cert" not in given["tls"]:
+            where = place(("http", "tls"))
+            raise ConfigError("http.tls.cert", None, "the path of a PEM file", where=where)
+        given["tls"] = TlsSettings(**given["tls"])
+    path = given.pop("token_file", None)
+    if path is None:
+        return given
+    where = place(("http", "token_file"))
+    if "token" in given:
+        raise ConfigError("http.token_file", str(path), "one of token and token_file", where=where)
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not plain text"
+        raise ConfigError(
+            "http.token_file", str(path), f"a file that can be read ({reason})", where=where
+        ) from None
+    if not TOKEN.fullmatch(token):
+        raise ConfigError("http.token_file", str(path), f"a file that holds {TOKENS}", where=where)
+    return {**given, "token": token}
+
+
+def _impatient(settings: Settings, place: Any) -> list[ConfigError]:
+    """A loop that is only waiting for the broker must not count as stalled."""
+    text = settings.kafka.get("transaction.timeout.ms", "")
+    least_ms = int(text) + CALL_GRACE_MS if text.isascii() and text.isdecimal() else 0
+    if settings.bus != "kafka" or settings.worker.stall_timeout_ms > least_ms:
+        return []
+    key = "worker", "stall_timeout"
+    where = place(key) or place(("kafka", "transaction.timeout.ms"))
+    shown = f"{settings.worker.stall_timeout_ms}ms"
+    allowed = f"more than kafka.transaction.timeout.ms and {CALL_GRACE_MS} ms ({least_ms}ms)"
+    return [ConfigError(".".join(key), shown, allowed, where=where)]
 
 
 def _in_ms(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,9 +186,21 @@ def _same_topic_twice(settings: Settings, place: Any) -> list[ConfigError]:
     return errors
 
 
-def _warnings(defaults: Stream, entries: Mapping[str, Stream]) -> tuple[str, ...]:
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _warnings(http: HttpSettings, defaults: Stream, entries: Mapping[str, Stream]) -> tuple[str, ...]:
     named = {"stream_defaults": defaults} | {f"streams.{name}": entry for name, entry in entries.items()}
-    return tuple(
+    open_door = (
+        f"http.host {http.host} is not loopback and there is no http.token_file: whoever reaches the port "
+        "reads the names and metrics of all streams",
+    )
+    is_open = http.enabled and http.token is None and not _is_loopback(http.host)
+    return (open_door if is_open else ()) + tuple(
         f"{key}.false_alarms is understood but has no effect in this version"
         for key, entry in named.items()
         if "false_alarms" in entry.model_fields_set

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, create_model
 from pydantic_core import PydanticCustomError
 
-from driftbus.config.kafka import checked_properties
+from driftbus.config.kafka import HIDDEN, checked_properties
 from driftbus.config.values import (
     AS_LIST,
     AnyScalar,
@@ -55,6 +55,9 @@ _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 # CloudEvents' `source` is a URI reference (RFC 3986): no spaces, controls, or these.
 _NOT_IN_URI = re.compile(r"[\s\x00-\x1f\x7f\"<>\\^`{|}]")
+# What stands in an Authorization header after `Bearer` (RFC 6750), long enough that nobody tries them all.
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,1024}")
+TOKENS = "16 to 1024 of A-Z a-z 0-9 . _ ~ + / = -, such as `openssl rand -hex 32` writes"
 _FALSE_ALARMS = re.compile(r"([0-9]+) per (\S+)")
 
 
@@ -108,6 +111,21 @@ def _path(value: object) -> Path:
     if not text or "\0" in text:
         raise refuse(value, "the path of a folder")
     return Path(text)
+
+
+def _file_path(value: object) -> Path:
+    text = text_of(value)
+    if not text or "\0" in text:
+        raise refuse(value, "the path of a file")
+    return Path(text)
+
+
+def _token(value: object) -> str:
+    """What it was is not said in the error."""
+    text = text_of(value)
+    if text is None or not TOKEN.fullmatch(text):
+        raise refuse(HIDDEN, TOKENS)
+    return text
 
 
 def _some_of(names: tuple[str, ...]) -> PlainValidator:
@@ -206,10 +224,18 @@ class Embedded(Section):
     path: Annotated[Path, PlainValidator(_path)] = UNSET
 
 
+class Tls(Section):
+    cert: Annotated[Path, PlainValidator(_file_path)] = UNSET
+    key: Annotated[Path, PlainValidator(_file_path)] = UNSET
+
+
 class Http(Section):
     enabled: Flag = UNSET
     host: Text = UNSET
     port: Annotated[int, whole(0, 65_535)] = UNSET
+    tls: Annotated[Tls, BeforeValidator(_empty_section)] = UNSET
+    token: Annotated[str, PlainValidator(_token)] = UNSET
+    token_file: Annotated[Path, PlainValidator(_file_path)] = UNSET
 
 
 class Worker(Section):
@@ -218,6 +244,7 @@ class Worker(Section):
     restart: Flag = UNSET
     restart_wait: SomeDuration = UNSET
     stall_timeout: SomeDuration = UNSET
+    max_dead_letter_ratio: Share = UNSET
 
 
 class TopicNames(Section):

@@ -13,19 +13,43 @@ from typing import Any, Literal
 
 import orjson
 
-from driftbus.config.kafka import KafkaProperties
+from driftbus.config.kafka import HIDDEN, KafkaProperties
 from driftbus.config.model import TOPICS, Stream
 from driftbus.config.streams import StreamRules
 from driftbus.core.settings import Limits, StreamSettings
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """PEM files: the certificate (with its chain), and its key where that stands in a file of its own."""
+
+    cert: Path
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Where `/metrics`, `/livez`, `/readyz`, the page and its API are served; loopback by default."""
+    """Where `/metrics`, `/livez`, `/readyz`, the page and its API are served; loopback by default.
+
+    `tls` None: in clear text. `token`: what whoever asks has to show, but at `/livez` and `/readyz`.
+    """
 
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = 8711
+    tls: TlsSettings | None = None
+    token: str | None = field(default=None, repr=False)
+
+    def shown(self) -> dict[str, Any]:
+        """As plain JSON values, the token hidden."""
+        tls = self.tls and {"cert": os.fspath(self.tls.cert), "key": self.tls.key and os.fspath(self.tls.key)}
+        return {
+            "enabled": self.enabled,
+            "host": self.host,
+            "port": self.port,
+            "tls": tls,
+            "token": self.token and HIDDEN,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +59,7 @@ class WorkerSettings:
     `max_records`: records per step at most. `commit_interval_ms`: how long a step gathers records when
     few come. `restart`: a fenced worker begins anew in the same process, after `restart_wait_ms`,
     instead of ending with exit code 1. `stall_timeout_ms`: a loop that has not moved for so long is ended
-    from outside.
+    from outside. `max_dead_letter_ratio`: where more of an input cannot be used, the worker stops.
     """
 
     # The larger a step, the longer the blocks that each stream's detectors, metrics and challenger take at
@@ -47,7 +71,12 @@ class WorkerSettings:
     restart: bool = True
     restart_wait_ms: int = 1_000
     # Longer than Kafka's 45 s session timeout: when this strikes, others have taken the partitions already.
+    # Longer also than what a healthy loop may wait in one call: the transaction's timeout (15 s) and 5 s, and
+    # the 30 s in which a broker loads its transactions after a start; a step's own work takes about a second.
     stall_timeout_ms: int = 90_000
+    # A topic of which most is poison is another topic than the one that was meant. One producer of many that
+    # is broken stays below.
+    max_dead_letter_ratio: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -125,7 +154,7 @@ class Settings:
             "worker_id": self.worker_id,
             "topics": dict(self.topics),
             "partitioner": self.partitioner,
-            "http": dataclasses.asdict(self.http),
+            "http": self.http.shown(),
             "worker": dataclasses.asdict(self.worker),
             **self.fold_document,
         }
