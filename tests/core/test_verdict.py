@@ -111,6 +111,12 @@ def test_onset_of_a_ramp_is_its_start_and_its_end_is_seen() -> None:
     assert moving >= 54
 
 
+def test_a_step_too_young_for_any_rise_is_judged_all_the_same() -> None:
+    verdict = judge(columns([0.0] * 128 + [1.0] * 5))
+    assert verdict is not None
+    assert (verdict.kind, verdict.gradual, verdict.before, verdict.after) == ("undetermined", 0.0, 0.0, 1.0)
+
+
 def test_levels_and_evidence_of_a_step() -> None:
     bins = columns(errors(1, "step", 0, 0.05, 0.35, 2_000))
     step = scan(bins)

@@ -70,7 +70,9 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
     ramp_mass = ramps + np.log(weights)
     peak = max(float(step_mass.max()), float(ramp_mass.max()) if len(ramp_mass) else -np.inf)
     steps, rises = np.exp(step_mass - peak), np.exp(ramp_mass - peak)
-    all_steps, all_rises = float(np.add.accumulate(steps)[-1]), float(np.add.accumulate(rises)[-1])
+    # So few rows may lie after the change that no rise fits in; steps there always are.
+    all_steps = float(np.add.accumulate(steps)[-1])
+    all_rises = float(np.add.accumulate(rises)[-1]) if len(rises) else 0.0
     gradual = all_rises / (all_steps + all_rises)
     confidence = max(gradual, 1.0 - gradual)
     kind: Kind = "gradual" if gradual > 0.5 else "sudden"
