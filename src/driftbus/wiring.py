@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -60,8 +61,8 @@ def worker_id(settings: Settings) -> str:
     return settings.worker_id or f"{socket.gethostname()}-{settings.http.port}"
 
 
-def run_worker(settings: Settings, config_path: Path | None) -> int:
-    """Run the service until SIGTERM or SIGINT; the exit code."""
+def run_worker(settings: Settings, config_path: Path | None, ready: Callable[[], None] = lambda: None) -> int:
+    """Run the service until SIGTERM or SIGINT; the exit code. `ready` is called once signals are handled."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     service = _Service(settings, config_path)
@@ -69,6 +70,7 @@ def run_worker(settings: Settings, config_path: Path | None) -> int:
     signal.signal(signal.SIGINT, service.on_stop)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, service.on_reload)
+    ready()
     return service.run()
 
 

@@ -46,6 +46,17 @@ def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) ->
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def name_lines(worker: str) -> None:
+    """Say on every line whose it is: several workers share one stderr."""
+
+    def named(record: logging.LogRecord) -> bool:
+        record.worker = worker
+        return True
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(named)
+
+
 def one_line(text: str) -> str:
     """Text as a terminal may show it: names come from events, and a line break, an escape sequence or a mark
     that turns the direction of writing would make a line say what nobody logged."""
