@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from driftbus import backlog as backlog_module
 from driftbus import worker as worker_module
 from driftbus.adapters.embedded.bus import EmbeddedBus
 from driftbus.adapters.embedded.cleaning import clean
@@ -60,9 +61,9 @@ def send(bus: Bus, settings: Settings, rows: list[tuple[str, Any, int]]) -> None
 class Running:
     """A worker in a thread of its own; `crashed` drops it without its last step."""
 
-    def __init__(self, bus: Bus, settings: Settings) -> None:
+    def __init__(self, bus: Bus, settings: Settings, worker_id: str = "one") -> None:
         self.bus, self.settings = bus, settings
-        self.worker = Worker(bus, settings, "one")
+        self.worker = Worker(bus, settings, worker_id)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -131,6 +132,20 @@ def test_a_backlog_longer_than_the_horizon_loses_no_label(bus: Bus, tmp_path: Pa
     with running(bus, settings) as one:
         one.until(one.all_read)
     assert len(read(bus, settings, "outcomes")) == 200
+
+
+def test_labels_paused_for_being_ahead_hold_no_prediction_back(
+    bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The labels wait for the predictions' time, the predictions must not wait for the labels' end."""
+    monkeypatch.setattr(backlog_module, "STALLED_S", 1e9)
+    settings = settings_of(tmp_path, worker={"max_records": 20, "commit_interval": "10ms"})
+    rows = [row for i in range(300) for row in pair(f"p{i}", START + i * 60_000)]
+    ahead = [(topic, {**value, "ts": ts + 2 * HOUR}, ts) for topic, value, ts in rows if topic == "labels"]
+    send(bus, settings, [row for row in rows if row[0] == "predictions"] + ahead)
+    with running(bus, settings) as one:
+        one.until(one.all_read)
+    assert len(read(bus, settings, "outcomes")) == 300
 
 
 def test_a_quiet_partition_has_nothing_to_fold_after_a_crash(

@@ -15,7 +15,7 @@ LONGER = {
     "src/driftbus/core/join.py": (530, "one state machine over predictions and labels; its cases share every invariant"),
     "src/driftbus/core/monitor.py": (580, "the one place where all parts of a stream meet, in record order"),
     "src/driftbus/core/version.py": (400, "one model version: its detectors, metrics, history and episodes"),
-    "src/driftbus/restore.py": (380, "the seven steps of a restore, in order"),
+    "src/driftbus/restore.py": (400, "the seven steps of a restore, in order"),
     "src/driftbus/worker.py": (420, "the loop: poll, step, commit, rebalance, shutdown"),
     "deploy/grafana/build_dashboard.py": (400, "a list of panels"),
     "tests/acceptance/test_configuration.py": (480, "every key as an outsider sets it"),

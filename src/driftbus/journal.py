@@ -20,7 +20,7 @@ import orjson
 
 from driftbus.core.partition import Partition, StepInput, StepResult
 from driftbus.core.snapshot import seal, split
-from driftbus.steps import run_lengths
+from driftbus.steps import Origin, run_lengths
 
 # Ring slots: a recovery folds at most this many steps, 1.3 million records at 20,000 a step: half a minute.
 RING = 64
@@ -46,12 +46,10 @@ class Ranges(NamedTuple):
 class Journal:
     """One partition's numbers: which step comes next, and since when each stream has changed."""
 
-    def __init__(
-        self, config_hash: str, fingerprint: Callable[[str], str], topic_ids: Mapping[str, str]
-    ) -> None:
+    def __init__(self, config_hash: str, fingerprint: Callable[[str], str], origin: Origin) -> None:
         self.config_hash = config_hash
         self.fingerprint = fingerprint
-        self.topic_ids = topic_ids
+        self.origin = origin
         self.rules: bytes | None = None  # to be written with the next step
         self.next_step = 0
         self.changed: dict[str, int] = {}  # stream → first step not in its snapshot; oldest first
@@ -145,7 +143,7 @@ class Journal:
             "inputs": ranges.taken,
             "refused": ranges.refused,
             "poison": ranges.poison,
-            "topic_ids": self.topic_ids,
+            "origin": list(self.origin),
             "seq": [result.first_seq, result.next_seq],
             "rejected": result.rejected,
             "outcome_pos": run_lengths(result.outcome_pos),

@@ -3,7 +3,7 @@
  1. `committed()` of the three inputs: the barrier behind which no transaction of ours is pending
  2. the read-uncommitted end of `state`
  3. `state` read committed up to there, waiting (with a limit) for transactions that are still open
- 4. steps floor … n are all there, of these topics
+ 4. steps floor … n are all there, of this group, these topics and this number of partitions
  5. per step: the join if it is younger than its snapshot, each stream likewise, by the rules of then
  6. `seq` is gapless, and the same decisions come out as were published
  7. step n says where to go on; where the rules are others now, the first step snapshots all that changed, so
@@ -35,7 +35,7 @@ from driftbus.journal import RING, Journal
 from driftbus.locate import first_seq, offset_of
 from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Record, TopicPartition
-from driftbus.steps import StepRecord, recorded_blocks
+from driftbus.steps import Origin, StepRecord, recorded_blocks
 
 log = logging.getLogger("driftbus.restore")
 
@@ -71,10 +71,19 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     records: dict[str, bytes] = {}
     for share in _read_state(bus, topics["state"], number, records):
         yield 0.3 * share
-    ids = {topic: bus.topic_id(topics[topic]) for topic in (*INPUTS, "outcomes")}
-    journal = Journal(settings.config_hash, settings.fingerprint, ids)
+    origin = Origin(
+        settings.group,
+        bus.partitions(topics["predictions"]),
+        {topic: bus.topic_id(topics[topic]) for topic in (*INPUTS, "outcomes")},
+    )
+    journal = Journal(settings.config_hash, settings.fingerprint, origin)
     journal.rules = orjson.dumps(settings.fold_document)
-    steps = _steps(records, ids)
+    steps = _steps(records)
+    # Where nothing was written yet, the first partition tells of the others.
+    known = steps or (_recorded(_committed_state(bus, topics["state"], 0)) if number else {})
+    objection = known[max(known)].origin.objection(origin) if known else None
+    if objection is not None:
+        raise StateError(f"the state in {topics['state']!r} {objection}")
     if not steps:
         if committed:
             raise StateError(
@@ -147,24 +156,42 @@ def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) ->
         yield 0.0
     begin = bus.begin_offset(topic, number)
     for count, record in enumerate(bus.read_from(topic, number, begin, end)):
-        if record.key is not None:
-            key = record.key.decode()
-            if record.value is None:
-                records.pop(key, None)
-            else:
-                records[key] = record.value
+        _keep(record, records)
         if count % 500 == 0:
             yield (record.offset - begin) / max(1, end - begin)
 
 
-def _steps(records: Mapping[str, bytes], ids: Mapping[str, str]) -> dict[int, StepRecord]:
-    """The steps that are still needed, by number; checked for gaps and foreign topics."""
+def _committed_state(bus: Bus, topic: str, number: int) -> dict[str, bytes]:
+    """What is committed by now, whatever may follow."""
+    records: dict[str, bytes] = {}
+    for record in bus.read_from(topic, number, bus.begin_offset(topic, number)):
+        _keep(record, records)
+    return records
+
+
+def _keep(record: Record, records: dict[str, bytes]) -> None:
+    if record.key is not None:
+        key = record.key.decode()
+        if record.value is None:
+            records.pop(key, None)
+        else:
+            records[key] = record.value
+
+
+def _recorded(records: Mapping[str, bytes]) -> dict[int, StepRecord]:
+    """The steps in the ring, by number."""
     found: dict[int, StepRecord] = {}
     for slot in range(RING):
         if f"step/{slot}" in records:
             sealed = unseal(joined(f"step/{slot}", records))
             step = StepRecord.of(sealed.json(), sealed.config, sealed.fold)
             found[step.step] = step
+    return found
+
+
+def _steps(records: Mapping[str, bytes]) -> dict[int, StepRecord]:
+    """The steps that are still needed, by number; checked for gaps."""
+    found = _recorded(records)
     if not found:
         if records:
             raise StateError("state holds snapshots but no steps")
@@ -173,9 +200,6 @@ def _steps(records: Mapping[str, bytes], ids: Mapping[str, str]) -> dict[int, St
     for n in range(last.floor, last.step + 1):
         if n not in found:
             raise StateError(f"state lacks step {n} (the last one is {last.step}, its floor {last.floor})")
-    for topic, known in last.topic_ids.items():
-        if ids[topic] != known:
-            raise StateError(f"topic {topic!r} was deleted and created again since step {last.step}")
     return {n: step for n, step in found.items() if n >= last.floor or n == last.step}
 
 

@@ -9,6 +9,34 @@ from driftbus.core.block import Block, Run
 from driftbus.core.records import Correction, Outcome
 
 
+class Origin(NamedTuple):
+    """Whose steps they are: state must never go on under another group, over other topics, or over another
+    number of partitions, where every key is somewhere else."""
+
+    group: str
+    partitions: int
+    topic_ids: Mapping[str, str]
+
+    def objection(self, now: Origin) -> str | None:
+        """Why state of this origin cannot go on where it is `now`."""
+        if self.group != now.group:
+            return (
+                f"is of group {self.group!r}, this worker is of {now.group!r}: keep the group's name, or "
+                "give the new group a `topics.state` and outputs of its own"
+            )
+        if self.partitions != now.partitions:
+            return (
+                f"was written when the topics had {self.partitions} partitions, now they have "
+                f"{now.partitions}: streams cannot move; create new topics under a new topic_prefix"
+            )
+        for topic, known in self.topic_ids.items():
+            if now.topic_ids[topic] != known:
+                return (
+                    f"does not belong to its topics any more: topic {topic!r} was deleted and created again"
+                )
+        return None
+
+
 class StepRecord(NamedTuple):
     """A step as `state` holds it."""
 
@@ -20,7 +48,7 @@ class StepRecord(NamedTuple):
     inputs: dict[str, tuple[int, int]]
     refused: dict[str, list[int]]
     poison: dict[str, list[int]]
-    topic_ids: dict[str, str]
+    origin: Origin
     first_seq: int
     next_seq: int
     rejected: frozenset[int]
@@ -42,7 +70,7 @@ class StepRecord(NamedTuple):
             {topic: (start, end) for topic, (start, end) in raw["inputs"].items()},
             raw["refused"],
             raw.get("poison", {}),  # older steps counted none
-            raw["topic_ids"],
+            Origin(*raw["origin"]),
             raw["seq"][0],
             raw["seq"][1],
             frozenset(raw["rejected"]),

@@ -275,8 +275,12 @@ class Worker:
         for number in self._backlog.partitions():
             # A rebalance may have come between two polls: what it took away is not ours to fold.
             if number in self.tasks:
+                # One that is paused for being ahead holds nobody back: it goes on once the others are folded.
                 at_end = {
-                    name: consumer.at_end(TopicPartition(self._topics[name], number)) for name in INPUTS
+                    name: consumer.at_end(tp)
+                    or (tp in self._paused and not self._backlog.count(number, name))
+                    for name in INPUTS
+                    for tp in [TopicPartition(self._topics[name], number)]
                 }
                 topics = self._backlog.take(number, at_end.__getitem__, now, wall_ms)
                 if topics:

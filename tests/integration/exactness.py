@@ -77,7 +77,13 @@ def check(bus: Bus, settings: Settings) -> Checked:
         folded: list[bytes] = []
         corrected: list[bytes] = []
         for step in steps_of(state[number]):
-            runs = [run for name in INPUTS if (run := _run(name, inputs[name][number], step, letters)).events]
+            runs = [
+                run
+                for name in INPUTS
+                if (
+                    run := _run(name, inputs[name][number], step, letters, rules.limits.max_record_bytes)
+                ).events
+            ]
             before = len(corrected)
             result = partition.step(StepInput(runs, step.idle, step.tick))
             folded += [row.value for row in result.outcomes]
@@ -112,13 +118,19 @@ def check(bus: Bus, settings: Settings) -> Checked:
     return found
 
 
-def _run(name: str, records: list[Record], step: StepRecord, letters: Counter[tuple[str, int, int]]) -> Run:
+def _run(
+    name: str,
+    records: list[Record],
+    step: StepRecord,
+    letters: Counter[tuple[str, int, int]],
+    max_bytes: int,
+) -> Run:
     start, end = step.inputs[name]
     run = Run(name, [], [], [])
     for record in records:
         if start <= record.offset < end:
             try:
-                event = decode(name, record.key, record.value, record.headers, record.timestamp_ms)
+                event = decode(name, record.key, record.value, record.headers, record.timestamp_ms, max_bytes)
             except InvalidRecord:
                 letters[record.topic, record.partition, record.offset] += 1
                 continue

@@ -1,0 +1,75 @@
+"""`make chaos`: rounds of chaos until the time is over. Exit code 1 when a promise was broken."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.integration.broker import Broker
+
+from .rounds import Plan, Result, Round
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=15.0, help="begin no round after this (15)")
+    parser.add_argument("--seed", type=int, help="of the first round; each further one counts up")
+    parser.add_argument("--verbose", action="store_true", help="tell every event as it happens")
+    args = parser.parse_args()
+    seed = random.randrange(1_000_000) if args.seed is None else args.seed
+    print(f"seed {seed}", flush=True)
+    until = time.monotonic() + args.minutes * 60
+    results: list[Result] = []
+    folder = Path(tempfile.mkdtemp(prefix="driftbus-chaos-"))
+    with Broker() as broker:
+        while not results or time.monotonic() < until:
+            plan = Plan(seed + len(results), broker_kills=1 + len(results) % 2)
+            begun = time.monotonic()
+
+            def tell(text: str, begun: float = begun, plan: Plan = plan) -> None:
+                if args.verbose:
+                    print(f"  {plan.seed} {time.monotonic() - begun:6.1f} s  {text}", flush=True)
+
+            place = folder / str(plan.seed)
+            place.mkdir()
+            try:
+                result = Round(broker, plan, place, tell).run()
+            except BaseException:
+                shutil.copy(broker.log_file, place / "broker.log")
+                print(f"round with seed {plan.seed} is broken; logs are in {place}", flush=True)
+                raise
+            shutil.rmtree(place)
+            results.append(result)
+            print(_line(result), flush=True)
+    folder.rmdir()
+    _summary(results)
+    return 0
+
+
+def _line(result: Result) -> str:
+    c = result.checked
+    return (
+        f"seed {result.plan.seed}: {result.took_s:.0f} s, {sum(result.ended.values())} blows to workers, "
+        f"{result.broker_kills} to the broker; {c.steps} steps, {c.outcomes} outcomes, {c.drift_events} "
+        f"drift events, {c.requests} requests, {c.dead_letters} dead letters: all as the fold says"
+    )
+
+
+def _summary(results: list[Result]) -> None:
+    ended: Counter[str] = Counter()
+    for result in results:
+        ended += result.ended
+    print(f"\n{len(results)} rounds, {sum(result.took_s for result in results) / 60:.1f} minutes")
+    print(f"{sum(result.broker_kills for result in results)} kill -9 of the broker")
+    for name, number in sorted(ended.items()):
+        print(f"{number:5d}  {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

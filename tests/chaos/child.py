@@ -1,0 +1,39 @@
+"""What runs in a worker's process: `driftbus worker` as it is, on a bus that may kill it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from driftbus import wiring
+from driftbus.config import Settings, load
+from driftbus.ports import Bus
+
+from .doom import Doom, DoomedBus, Fate
+
+# prctl(PR_SET_PDEATHSIG): the kernel ends this process when the one that forked it is gone, frozen or not.
+_PDEATHSIG = 1
+
+
+def main(config: Path, name: str, log: Path, fate: Fate | None, restart: bool) -> None:
+    """Run a worker until SIGTERM, its fate, or an error; the exit code is the command's own."""
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(levelname)s %(message)s"
+    )
+    environment = {"DRIFTBUS_WORKER_ID": name, "DRIFTBUS_WORKER__RESTART": str(restart).lower()}
+    doom = Doom(fate)
+    open_bus = wiring.open_bus
+
+    def doomed(settings: Settings) -> Bus:
+        return DoomedBus(open_bus(settings), doom)
+
+    wiring.open_bus = doomed
+    sys.exit(wiring.run_worker(load(config, environment), config))
