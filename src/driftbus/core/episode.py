@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from driftbus.core.history import History
 from driftbus.core.places import Places
+from driftbus.core.probes import Standing
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
 
 # Signals told per episode: with more, a reader looks at the stream's page anyway, and events stay small.
@@ -36,7 +37,7 @@ class Alarm:
     """What a detector cried. `signal` as in the contract (`error`, `feature/x`, …); `direction` +1 up, −1
     down, 0 unknown; `before`, `after` levels; `since`: rows (of the history it belongs to: outcomes for
     concept, predictions else) from the presumed onset to now, None if the detector does not say;
-    `evidence` its statistic."""
+    `evidence` its statistic; `standing` what it is worth (`core.probes`)."""
 
     signal: str
     detector: str
@@ -46,6 +47,7 @@ class Alarm:
     after: float
     since: int | None
     evidence: float
+    standing: Standing = "asks"
 
 
 class Told(NamedTuple):
@@ -90,7 +92,9 @@ class Episode:
             if len(self.signals) < MAX_SIGNALS:
                 self.signals[alarm.signal] = signal_evidence(alarm)
                 self.news = True
-        elif not self.fitted or alarm.signal != "error":
+        elif self.fitted and alarm.signal == "error":
+            self.signals["error"] = agreeing(known, alarm)
+        else:
             self.signals[alarm.signal] = replace(
                 known, after=figure(alarm.after), evidence=max(known.evidence, figure(alarm.evidence))
             )
@@ -161,6 +165,18 @@ def signal_evidence(alarm: Alarm) -> SignalEvidence:
     return SignalEvidence(
         alarm.signal, figure(alarm.before), figure(alarm.after), alarm.detector, figure(alarm.evidence)
     )
+
+
+def _agreed(names: str, name: str) -> str:
+    """The detectors that cried, the first one first."""
+    return names if name in names.split(" + ") else f"{names} + {name}"
+
+
+def agreeing(known: SignalEvidence | None, alarm: Alarm) -> SignalEvidence:
+    """An opinion as evidence, beside what the signal has already."""
+    if known is None:
+        return signal_evidence(alarm)
+    return replace(known, detector=_agreed(known.detector, alarm.detector))
 
 
 def figure(value: float) -> float:

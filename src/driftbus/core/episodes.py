@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from driftbus.core.episode import Alarm, Episode, Moment, Rows, identity, signal_evidence
+from driftbus.core.episode import Alarm, Episode, Moment, Rows, agreeing, identity, signal_evidence
 from driftbus.core.history import Columns, History
 from driftbus.core.outlook import EpisodePolicy, fitted_onset, is_news, look, take_verdict
 from driftbus.core.places import Places
@@ -63,6 +63,7 @@ class Episodes:
         self._policy = policy or EpisodePolicy()
         self._episodes: dict[Category, Episode] = {}
         self._waiting: dict[str, Alarm] = {}  # concept alarms not confirmed yet, the newest per signal
+        self._opinions: dict[str, tuple[int, Alarm]] = {}  # the newest per detector and signal, and when
         self._waiting_from = self._waiting_until = self._next_try = 0
         self._reference = 0  # seq from which the error's history is judged
         self._ordinal = 0
@@ -114,11 +115,14 @@ class Episodes:
         if alarm.direction < 0:
             self._take_improvement(rows.outcomes)
             return []
+        if alarm.standing == "opinion":
+            self._opinions[f"{alarm.signal} {alarm.detector}"] = (history.seen, alarm)
+            return []
         if not self._waiting:
             self._waiting_from = history.seen
         self._waiting[alarm.signal] = alarm
         self._waiting_until = history.seen + self._policy.retry_rows
-        return self._try_to_confirm(moment, rows.outcomes)
+        return self._try_to_confirm(moment, rows.outcomes, decided=alarm.standing == "decides")
 
     def checkpoint(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Look again: confirm waiting alarms, refit, update, settle. Nothing happens before it is due."""
@@ -150,11 +154,11 @@ class Episodes:
         self._waiting.clear()
         return [self._close(episode, resolution, moment) for episode in self.open]
 
-    def _try_to_confirm(self, moment: Moment, history: History) -> list[DriftEvent]:
+    def _try_to_confirm(self, moment: Moment, history: History, *, decided: bool = False) -> list[DriftEvent]:
         self._forget_before_a_fall(history)
         columns = history.columns(self._reference)
         step = scan(columns)
-        if self._policy.confirms(step, columns):
+        if decided or self._policy.confirms(step, columns):
             verdict = judge(columns)
             if verdict is not None:
                 return [self._open_on_error(verdict, columns, moment, history)]
@@ -170,7 +174,11 @@ class Episodes:
         cried = self._waiting.get("error") or next(iter(self._waiting.values()))
         signals = {"error": SignalEvidence("error", 0.0, 0.0, cried.detector, 0.0)}
         signals |= {name: signal_evidence(one) for name, one in self._waiting.items() if name != "error"}
+        for when, opinion in self._opinions.values():
+            if when + self._policy.retry_rows > history.seen:
+                signals[opinion.signal] = agreeing(signals.get(opinion.signal), opinion)
         self._waiting.clear()
+        self._opinions.clear()
         episode = self._new("concept", moment, signals, fitted_onset(verdict, columns), True, history)
         take_verdict(episode, verdict, columns)
         episode.next_look = history.seen + LOOK_ROWS
@@ -289,6 +297,7 @@ class Episodes:
         return {
             "episodes": [episode.dump() for episode in self._episodes.values()],
             "waiting": [asdict(alarm) for alarm in self._waiting.values()],
+            "opinions": [[when, asdict(alarm)] for when, alarm in self._opinions.values()],
             "tries": [self._waiting_from, self._waiting_until, self._next_try],
             "reference": self._reference,
             "ordinal": self._ordinal,
@@ -312,6 +321,9 @@ class Episodes:
             episode = Episode.load(kept)
             one._episodes[episode.category] = episode
         one._waiting = {alarm["signal"]: Alarm(**alarm) for alarm in state["waiting"]}
+        for when, kept in state["opinions"]:
+            alarm = Alarm(**kept)
+            one._opinions[f"{alarm.signal} {alarm.detector}"] = (when, alarm)
         one._waiting_from, one._waiting_until, one._next_try = state["tries"]
         one._reference, one._ordinal = state["reference"], state["ordinal"]
         one.opened_total = dict(state["opened"])

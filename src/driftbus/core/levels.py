@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from driftbus.core.detectors.base import Hit
-from driftbus.core.probes import Side, SignalHit, probes
+from driftbus.core.probes import Side, SignalHit, Standing, probes
 from driftbus.core.scaling import BIN, MEAN_BINS, LevelScale
 from driftbus.core.settings import Detectors, DetectorSpec
 
@@ -66,7 +66,14 @@ class Level:
     )
 
     def __init__(
-        self, signal: str, specs: Detectors, side: Side, *, hidden: bool = False, state: Any = None
+        self,
+        signal: str,
+        specs: Detectors,
+        side: Side,
+        *,
+        hidden: bool = False,
+        state: Any = None,
+        standing: Standing = "asks",
     ) -> None:
         self._signal = signal
         self._side = side
@@ -85,7 +92,8 @@ class Level:
                 center, spread, self._widened, successor = changed
                 self._origin = (center, spread)
                 self._successor = None if successor is None else LevelScale.load(successor)
-        self._probes = probes(signal, self._specs, side, inner)
+        standings = None if self._single else [standing] * len(self._specs)
+        self._probes = probes(signal, self._specs, side, inner, standings)
 
     def take(self, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
         """One bin of finite values, at least one; `index` is the row that completed it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Literal
 
 from driftbus.core.detectors import registry
@@ -17,6 +18,9 @@ from driftbus.core.settings import DetectorSpec
 
 # Which changes are alarms: any, only upwards (an error), only downwards (a custom signal, better: higher).
 Side = Literal["both", "rise", "fall"]
+# What an alarm is worth. "decides": the detector keeps to a budget of false alarms by itself. "asks": it has
+# to be confirmed by the error's history. "opinion": it is told beside others, and does nothing alone.
+Standing = Literal["decides", "asks", "opinion"]
 _UNWANTED: dict[Side, int] = {"both": 0, "rise": -1, "fall": 1}
 
 
@@ -35,17 +39,21 @@ class SignalHit:
     after: float
     since: int | None
     evidence: float
+    standing: Standing = "asks"
 
 
 class Probe:
     """One detector on one signal. `anchor` is the level last reported, None until one is known."""
 
-    __slots__ = ("_detector", "_side", "_signal", "_spec", "anchor", "update", "update_block")
+    __slots__ = ("_detector", "_side", "_signal", "_spec", "anchor", "standing", "update", "update_block")
 
-    def __init__(self, signal: str, spec: DetectorSpec, side: Side, state: Any = None) -> None:
+    def __init__(
+        self, signal: str, spec: DetectorSpec, side: Side, state: Any = None, standing: Standing = "asks"
+    ) -> None:
         self._signal = signal
         self._spec = spec
         self._side = side
+        self.standing = standing
         self.anchor: float | None = None if state is None else state[0]
         self._use(registry.make(spec) if state is None else registry.load(spec, state[1]))
 
@@ -73,7 +81,8 @@ class Probe:
             return None
         since = None if hit.since is None else hit.since * rows_per_value
         return SignalHit(
-            index, self._signal, self._detector.name, direction, before, after, since, hit.evidence
+            *(index, self._signal, self._detector.name, direction, before, after, since, hit.evidence),
+            standing=self.standing,
         )
 
     def restart(self) -> None:
@@ -90,8 +99,15 @@ class Probe:
         return [self.anchor, self._detector.dump()]
 
 
-def probes(signal: str, specs: Sequence[DetectorSpec], side: Side, state: Any = None) -> tuple[Probe, ...]:
-    """A probe per spec; `state` is the list of their dumps, None for fresh ones."""
-    if state is None:
-        return tuple(Probe(signal, spec, side) for spec in specs)
-    return tuple(Probe(signal, spec, side, kept) for spec, kept in zip(specs, state, strict=True))
+def probes(
+    signal: str,
+    specs: Sequence[DetectorSpec],
+    side: Side,
+    state: Any = None,
+    standings: Sequence[Standing] | None = None,
+) -> tuple[Probe, ...]:
+    """A probe per spec; `state` is the list of their dumps, None for fresh ones. `standings`: what each one's
+    alarms are worth (None: all of them ask)."""
+    kept = [None] * len(specs) if state is None else state
+    worth = ["asks"] * len(specs) if standings is None else standings
+    return tuple(map(Probe, repeat(signal), specs, repeat(side), kept, worth))

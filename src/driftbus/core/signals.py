@@ -21,9 +21,9 @@ from typing import Any
 from driftbus.core.detectors import registry
 from driftbus.core.detectors.registry import SignalKind
 from driftbus.core.levels import Level
-from driftbus.core.probes import Side, SignalHit, probes
+from driftbus.core.probes import Side, SignalHit, Standing, probes
 from driftbus.core.scaling import BIN, LEARNED, LOG_LOSS, UNIT, Clip, Scaling
-from driftbus.core.settings import CustomSignal, Detectors, SignalPlan
+from driftbus.core.settings import CustomSignal, Detectors, DetectorSpec, SignalPlan
 
 __all__ = [
     "Side",
@@ -40,6 +40,8 @@ __all__ = [
 
 # Rows of the reference level that is shown; as long as the reference of features.
 REFERENCE = 960
+# A rise of 0/1 errors below either matters to nobody. Detectors that ask are judged by the history instead.
+MIN_RISE, MIN_RISE_RATIO = 0.01, 0.10
 # Weight of the newest number in the recent level: it forgets half in 177 rows, as features do.
 RECENT = 1.0 / 256.0
 # Until then the plain mean weighs the newest number more.
@@ -50,7 +52,8 @@ YOUNG = 256
 class SignalRule:
     """What is watched and how. `specs` None = the default: for a `Clip` that of `kind`, row by row; for a
     learned range means of 16, and only changes from a quarter of the reference's standard deviation on.
-    () = off. Detectors that are named read every number, scaled, and all they find is reported.
+    () = off. Detectors that are named read every number, scaled, and all they find is reported. `auto`: what
+    an alarm of a default detector is worth that does not decide by itself.
     """
 
     name: str
@@ -58,16 +61,23 @@ class SignalRule:
     specs: Detectors = None
     scaling: Scaling = UNIT
     side: Side = "rise"
+    auto: Standing = "asks"
+
+    def standing(self, spec: DetectorSpec) -> Standing:
+        """What an alarm of this detector is worth."""
+        if spec.name in registry.DECIDING and self.scaling == UNIT:
+            return "decides"
+        return self.auto if self.specs is None else "asks"
 
 
 def error_rule(plan: SignalPlan) -> SignalRule:
     """`error` of a classifier: 0 or 1 per outcome; only rises alarm."""
-    return SignalRule("error", "error", plan.error)
+    return SignalRule("error", "error", plan.error, auto="opinion")
 
 
 def log_loss_rule(plan: SignalPlan) -> SignalRule:
     """`log_loss` in nats, where there is a score; only rises alarm."""
-    return SignalRule("log_loss", "error", plan.error, LOG_LOSS)
+    return SignalRule("log_loss", "loss", plan.error, LOG_LOSS, auto="opinion")
 
 
 def regression_rule(plan: SignalPlan, name: str = "error") -> SignalRule:
@@ -77,7 +87,7 @@ def regression_rule(plan: SignalPlan, name: str = "error") -> SignalRule:
 
 def challenger_gap_rule(plan: SignalPlan) -> SignalRule:
     """`challenger_gap`: production's loss minus the challenger's per outcome; only rises alarm."""
-    return SignalRule("challenger_gap", "challenger_gap", plan.challenger_gap, LEARNED)
+    return SignalRule("challenger_gap", "challenger_gap", plan.challenger_gap, LEARNED, auto="opinion")
 
 
 def score_rule(plan: SignalPlan) -> SignalRule:
@@ -150,7 +160,7 @@ class _Rows:
         if state is not None:
             self._n, self._reference, self._recent, inner = state
         specs = registry.default(rule.kind) if rule.specs is None else rule.specs
-        self._probes = probes(rule.name, specs, rule.side, inner)
+        self._probes = probes(rule.name, specs, rule.side, inner, [rule.standing(spec) for spec in specs])
 
     def take(self, values: Sequence[float]) -> list[SignalHit]:
         if not values:
@@ -165,7 +175,8 @@ class _Rows:
         for probe in self._probes:
             for hit in probe.update_block(scaled):
                 before, after = clip.unscale(hit.before), clip.unscale(hit.after)
-                found = probe.judge(hit, hit.index, before, after)
+                least = max(MIN_RISE, MIN_RISE_RATIO * before) if probe.standing == "decides" else 0.0
+                found = probe.judge(hit, hit.index, before, after, least=least)
                 if found is not None:
                     hits.append(found)
         if len(hits) > 1:
@@ -211,7 +222,7 @@ class _Bins:
         if state is not None:
             held, inner = state
             self._held = list(held)
-        self._level = Level(rule.name, rule.specs, rule.side, state=inner)
+        self._level = Level(rule.name, rule.specs, rule.side, state=inner, standing=rule.auto)
 
     def take(self, values: Sequence[float]) -> list[SignalHit]:
         held = self._held

@@ -385,5 +385,6 @@ def _feature_category(signal: str) -> Category:
 def _alarm(hit: SignalHit, category: Category) -> Alarm:
     direction: Literal[-1, 0, 1] = 1 if hit.direction > 0 else -1 if hit.direction < 0 else 0
     return Alarm(
-        hit.signal, hit.detector, category, direction, hit.before, hit.after, hit.since, hit.evidence
+        *(hit.signal, hit.detector, category, direction, hit.before, hit.after, hit.since, hit.evidence),
+        standing=hit.standing,
     )

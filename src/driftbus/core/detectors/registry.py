@@ -8,14 +8,21 @@ from typing import Any, Literal
 
 from driftbus.core.detectors.adwin import Adwin
 from driftbus.core.detectors.base import Detector
+from driftbus.core.detectors.focus_bernoulli import FocusBernoulli
 from driftbus.core.detectors.page_hinkley import PageHinkley
 from driftbus.core.detectors.river_any import CLASSES, RiverDetector
 from driftbus.core.parameters import check_params
 from driftbus.core.settings import DetectorSpec
 
-SignalKind = Literal["error", "score", "feature", "quality", "challenger_gap", "custom"]
+SignalKind = Literal["error", "loss", "score", "feature", "quality", "challenger_gap", "custom"]
+# Detectors that keep to a budget of false alarms by themselves: their alarms need no other proof.
+DECIDING = frozenset({"focus_bernoulli"})
 
-_OWN: dict[str, type[Adwin] | type[PageHinkley]] = {"adwin": Adwin, "page_hinkley": PageHinkley}
+_OWN: dict[str, type[Adwin] | type[PageHinkley] | type[FocusBernoulli]] = {
+    "adwin": Adwin,
+    "focus_bernoulli": FocusBernoulli,
+    "page_hinkley": PageHinkley,
+}
 _CONSTRUCTORS: dict[str, Callable[..., Any]] = {**CLASSES, **_OWN}
 
 
@@ -73,18 +80,21 @@ def load(spec: DetectorSpec, state: Any) -> Detector:
     return RiverDetector.load(state, spec.name, spec.params)
 
 
-# Errors. River's ADWIN at its default: .012 alarms per 100k independent 0/1 errors. Page-Hinkley for rises,
-# without forgetting (alpha 1: with River's .9999 the sum levels off at -delta · 10^4, wanders there, and
-# alarms 1 to 3 times per 100k from then on); delta and threshold by simulation: 2 alarms in 20M outcomes at
-# p = .5, 1 at .3 and .4, none at .02 to .2 (at most .03 per 100k, upper 95 % bound); a rise of .2 is found
-# after 220 outcomes (median; 290 when only 500 came before), one of .1 after 650.
-_ERROR = (
+# Second opinions on errors, whose agreement is told but decides nothing. River's ADWIN at its default: .012
+# alarms per 100k independent 0/1 errors. Page-Hinkley for rises, without forgetting (alpha 1: with River's
+# .9999 the sum levels off at -delta · 10^4, wanders there, and alarms 1 to 3 times per 100k from then on);
+# delta and threshold by simulation: 2 alarms in 20M outcomes at p = .5, 1 at .3 and .4, none at .02 to .2 (at
+# most .03 per 100k, upper 95 % bound); a rise of .2 is found after 220 outcomes (median; 290 when only 500
+# came before), one of .1 after 650.
+_OPINIONS = (
     DetectorSpec("adwin", {"delta": 0.002}),
     DetectorSpec(
         "page_hinkley",
         {"mode": "up", "delta": 0.04, "threshold": 36.0, "alpha": 1.0, "min_instances": 30},
     ),
 )
+# FOCuS decides on 0/1 errors: what it promises and what was measured stand in its file.
+_ERROR = (DetectorSpec("focus_bernoulli"), *_OPINIONS)
 # Features, scores, data quality: there may be a hundred of them a stream, so each must be silent. At 1e-5
 # no alarm in 15M values each of uniform and of 0/1 numbers (p = .1 and .5): at most .02 per 100k, and
 # ADWIN's bound promises far less. A shift of one standard deviation of single values, seen in means of
@@ -95,6 +105,7 @@ _ONE = (DetectorSpec("adwin", {"delta": 1e-4}),)
 
 _DEFAULTS: dict[str, tuple[DetectorSpec, ...]] = {
     "error": _ERROR,
+    "loss": _OPINIONS,
     "feature": _RARE,
     "score": _RARE,
     "quality": _RARE,
