@@ -2,7 +2,8 @@
 
  1. `committed()` of the three inputs: the barrier behind which no transaction of ours is pending
  2. the read-uncommitted end of `state`
- 3. `state` read committed up to there, waiting (with a limit) for transactions that are still open
+ 3. `state` read committed up to there, waiting (with a limit) for transactions that are still open; the same
+    wait for `outcomes`: each partition learns in its own time that a transaction was committed
  4. steps floor … n are all there, of this group, these topics and this number of partitions
  5. per step: the join if it is younger than its snapshot, each stream likewise, by the rules of then
  6. `seq` is gapless, and the same decisions come out as were published
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -71,6 +72,7 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     records: dict[str, bytes] = {}
     for share in _read_state(bus, topics["state"], number, records):
         yield 0.3 * share
+    yield from _until_stable(bus, topics["outcomes"], number)
     origin = Origin(
         settings.group,
         bus.partitions(topics["predictions"]),
@@ -143,8 +145,8 @@ def _rules_then(settings: Settings, records: Mapping[str, bytes], last: StepReco
     return settings.with_fold_document(sealed.json())
 
 
-def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) -> Iterator[float]:
-    """Fill `records` with the newest value of each key; yields progress."""
+def _until_stable(bus: Bus, topic: str, number: int) -> Generator[float, None, int]:
+    """Wait until all that is in a partition now has been committed or aborted; its end."""
     end = bus.end_offset(topic, number, committed=False)
     deadline = time.monotonic() + OPEN_TRANSACTION_LIMIT_S
     while bus.end_offset(topic, number, committed=True) < end:
@@ -154,6 +156,12 @@ def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) ->
             )
         time.sleep(0.05)
         yield 0.0
+    return end
+
+
+def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) -> Iterator[float]:
+    """Fill `records` with the newest value of each key; yields progress."""
+    end = yield from _until_stable(bus, topic, number)
     begin = bus.begin_offset(topic, number)
     for count, record in enumerate(bus.read_from(topic, number, begin, end)):
         _keep(record, records)

@@ -8,10 +8,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from driftbus.adapters.embedded import BufferPolicy, EmbeddedBus
 from driftbus.ports import Bus, Consumer, Record, TopicPartition
+from tests.simulation.broker import Broker
+from tests.simulation.bus import MemoryBus
+from tests.simulation.nature import RealTime
 
 # How long a test waits for something that must come: a limit for a hanging test, never part of a result.
 # Compaction on a real broker is the slowest: its cleaner looks every 15 s.
@@ -31,6 +34,9 @@ class Cluster(Protocol):
 
     def forget(self, topic: str, before: int) -> None:
         """Have the records of partition 0 before this offset removed; they are older than `retention.ms`."""
+
+    def clean(self, topic: str) -> None:
+        """Have partition 0 of a compacted topic cleaned, where that does not happen by itself."""
 
     def close(self) -> None: ...
 
@@ -62,6 +68,9 @@ class EmbeddedCluster:
         while bus.begin_offset(topic, 0) < before:
             assert time.monotonic() < deadline_s, "nothing was removed"
             time.sleep(0.05)
+
+    def clean(self, topic: str) -> None:
+        """By itself, every 0.2 s."""
 
     def close(self) -> None:
         for blocker in self._blockers:
@@ -105,6 +114,9 @@ class KafkaCluster:
         for done in admin.delete_records([Partition(topic, 0, before)]).values():
             done.result(LIMIT_S)
 
+    def clean(self, topic: str) -> None:
+        """By itself, every 15 s."""
+
     def close(self) -> None:
         for bus in self._opened:
             bus.close()
@@ -113,6 +125,40 @@ class KafkaCluster:
         from driftbus.adapters.kafka.bus import KafkaBus
 
         bus: Bus = KafkaBus({"bootstrap.servers": bootstrap, **(more or {})})
+        self._opened.append(bus)
+        return bus
+
+
+class MemoryCluster:
+    """Brokers in memory, as the simulation has them, here with a clock on the wall and nothing going wrong.
+    What it promises is meaning; nothing outlives the process."""
+
+    def __init__(self) -> None:
+        self._nature = RealTime(seed=1)
+        self._broker = Broker(lambda: self._nature.rng.choice((0, 0, 5)))
+        self._opened: list[MemoryBus] = []
+
+    def open(self) -> Bus:
+        return self._keep()
+
+    def open_impatient(self) -> Bus:
+        return self._keep(patience_ms=1000.0)
+
+    def open_blocked(self, max_records: int) -> Bus:
+        return self._keep(blocked=max_records)
+
+    def forget(self, topic: str, before: int) -> None:
+        self._broker.log(TopicPartition(topic, 0)).begin = before
+
+    def clean(self, topic: str) -> None:
+        self._broker.log(TopicPartition(topic, 0)).compact()
+
+    def close(self) -> None:
+        for bus in self._opened:
+            bus.close()
+
+    def _keep(self, **how: Any) -> Bus:
+        bus = MemoryBus(self._broker, self._nature, f"client-{len(self._opened)}", **how)
         self._opened.append(bus)
         return bus
 

@@ -9,17 +9,19 @@ import pytest
 
 from driftbus.ports import Bus, TopicSpec
 
-from .buses import Cluster, EmbeddedCluster, KafkaCluster, unique
+from .buses import Cluster, EmbeddedCluster, KafkaCluster, MemoryCluster, unique
 
 MakeTopic = Callable[..., str]
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["embedded", "memory", pytest.param("kafka", marks=pytest.mark.kafka)])
 def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     """Each bus in turn. Without a broker the Kafka runs fail; `-m 'not kafka'` leaves them out."""
     made: Cluster
     if request.param == "embedded":
         made = EmbeddedCluster(tmp_path / "bus")
+    elif request.param == "memory":
+        made = MemoryCluster()
     else:
         # Asked for by name, so that the embedded runs need no broker.
         made = KafkaCluster(request.getfixturevalue("kafka_bootstrap"))

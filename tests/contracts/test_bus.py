@@ -512,7 +512,9 @@ def test_a_range_behind_an_aborted_transaction_ends(bus: Bus, make_topic: MakeTo
 # --- cleaning ------------------------------------------------------------------------------------------
 
 
-def test_compaction_keeps_the_newest_of_each_key(bus: Bus, make_topic: MakeTopic, group: str) -> None:
+def test_compaction_keeps_the_newest_of_each_key(
+    cluster: Cluster, bus: Bus, make_topic: MakeTopic, group: str
+) -> None:
     # All but the policy is for the broker: small segments, cleaned as soon as it looks.
     topic = make_topic(
         1,
@@ -543,6 +545,7 @@ def test_compaction_keeps_the_newest_of_each_key(bus: Bus, make_topic: MakeTopic
         assert time.monotonic() < deadline_s, f"{len(held)} records left"
         # On Kafka only segments that nobody writes to any more are cleaned.
         send(producer, topic, b"x", key=b"filler-%d" % next(filler))
+        cluster.clean(topic)
         time.sleep(0.5)
     assert bus.begin_offset(topic, 0) == 0
     consumer = bus.consumer(group, [topic])
