@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "driftbus.cli.check:check",
     "topics": "driftbus.cli.topics:topics",
     "retrain": "driftbus.cli.retrain:retrain",
+    "dead-letters": "driftbus.cli.dead_letters:dead_letters",
     "schemas": "driftbus.cli.schemas:schemas",
 }
 
@@ -40,6 +41,7 @@ Examples:
   driftbus check --config prod.yaml
   driftbus worker --config prod.yaml
   driftbus retrain fraud --reason "new chargeback rules"
+  driftbus dead-letters list --since 2h
 """
 
 
