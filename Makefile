@@ -7,7 +7,7 @@ ARGS ?=
 # Two workers, as a small machine has cores; a module that must stay together names its group.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup dev demo test check format generate bench nightly locks
+.PHONY: help setup dev demo test check format generate bench simulate nightly locks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ format: dev ## put every file into its format
 bench: dev ## speed: the protocol of benchmarks/performance, printed as a table
 	@tools/real_parts.sh
 	@$(BIN)/python -m benchmarks.performance $(ARGS)
+
+simulate: dev ## the real worker on a bus in memory, 100,000 seeded schedules of what may go wrong
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 nightly: dev ## what takes hours: the demo for twenty seeds, and other long tests
 	@tools/real_parts.sh
