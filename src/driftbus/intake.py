@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 from driftbus.core.alike import TOGETHER, decode_alike
@@ -14,6 +15,9 @@ from driftbus.core.codec import decode
 from driftbus.core.validity import SURELY_FITS_BYTES
 from driftbus.errors import InvalidRecord
 from driftbus.ports import Headers, Record
+
+# Of a decoded prediction or label, by place: their own properties take twice as long.
+_stream_of = itemgetter(1)
 
 # The order in which a step takes its inputs (DESIGN: predictions, labels, model events).
 INPUTS = ("predictions", "labels", "model-events")
@@ -103,8 +107,8 @@ def take_in(records: Mapping[str, Sequence[Record]], admits: Callable[[str], boo
             some = rows[start : start + TOGETHER]
             _, _, offsets, _, values, headers, times = zip(*some, strict=True)
             events = None if any(headers) else decode_alike(topic, values, plain_bytes)
-            if events is not None and None not in events:
-                streams = {event.stream for event in events} - admitted
+            if events is not None and all(events):
+                streams = set(map(_stream_of, events)) - admitted
                 if all(map(admits, streams)):
                     admitted |= streams
                     run.events.extend(events)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -17,13 +17,16 @@ from driftbus.core.records import (
     RetrainRequest,
     SignalEvidence,
 )
-from driftbus.core.timestamps import rfc3339
+from driftbus.core.timestamps import rfc3339, rfc3339_bytes
 
 CLOUDEVENT_HEADERS = (("content-type", b"application/cloudevents+json"),)
 DRIFT_TYPE = "io.driftbus.drift.v1"
 REQUEST_TYPE = "io.driftbus.retrain-request.v1"
 DRIFT_SCHEMA = "urn:driftbus:schema:drift-event:v1"
 REQUEST_SCHEMA = "urn:driftbus:schema:retrain-request:v1"
+
+_INTEGERS = frozenset({int})
+_EVENTS = frozenset({"event"})
 
 
 def prediction_fragment(
@@ -68,6 +71,25 @@ def outcome_bytes(outcome: Outcome, error: float | None) -> bytes:
         f'"error":{shown},"seq":{seq}}}'
     )
     return prediction.fragment + text.encode()
+
+
+def outcomes_bytes(outcomes: Sequence[Outcome], errors: Sequence[Any]) -> list[bytes]:
+    """`outcome_bytes` of each: of classes that are numbers in half the time."""
+    if not outcomes:
+        return []
+    seqs, predictions, labels, tss, sources = zip(*outcomes, strict=True)
+    if not (
+        _INTEGERS.issuperset(map(type, labels))
+        and _INTEGERS.issuperset(map(type, errors))
+        and _EVENTS.issuperset(sources)
+    ):
+        return list(map(outcome_bytes, outcomes, errors))
+    rows = zip(predictions, labels, rfc3339_bytes(tss), errors, seqs, strict=True)
+    return [
+        b'%b,"label":%d,"label_ts":"%b","label_source":"event","error":%d,"seq":%d}'
+        % (prediction.fragment, label, ts, error, seq)
+        for prediction, label, ts, error, seq in rows
+    ]
 
 
 def correction_bytes(correction: Correction) -> bytes:

@@ -22,7 +22,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 _MS_TEXT = [f"{ms:03d}Z" for ms in range(1000)]
 _MS_OF_TEXT = {text: ms for ms, text in enumerate(_MS_TEXT)}
+_MS_BYTES = [text.encode() for text in _MS_TEXT]
 _second_text: dict[int, str] = {}
+_second_bytes: dict[int, bytes] = {}
 _ms_of_second_text: dict[str, int] = {}
 
 
@@ -30,6 +32,12 @@ def rfc3339(ts_ms: int) -> str:
     """Epoch milliseconds → `2026-01-01T00:00:00.000Z`: fixed width, so that texts sort like times."""
     seconds, ms = divmod(ts_ms, 1000)
     return (_second_text.get(seconds) or _remember(seconds)) + _MS_TEXT[ms]
+
+
+def rfc3339_bytes(tss: Sequence[int]) -> list[bytes]:
+    """`rfc3339` of each, encoded."""
+    known, ms = _second_bytes.get, _MS_BYTES
+    return [(known(ts // 1000) or _remember_bytes(ts // 1000)) + ms[ts % 1000] for ts in tss]
 
 
 def parsed(text: str) -> tuple[int, bool]:
@@ -89,8 +97,14 @@ def _remember(seconds: int) -> str:
     seconds = min(max(seconds, 0), MAX_TS_MS // 1000)
     if len(_second_text) >= _REMEMBERED_SECONDS:
         _second_text.clear()
+        _second_bytes.clear()
         _ms_of_second_text.clear()
     text = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19] + "."
     _second_text[seconds] = text
     _ms_of_second_text[text] = seconds * 1000
+    return text
+
+
+def _remember_bytes(seconds: int) -> bytes:
+    text = _second_bytes[seconds] = _remember(seconds).encode()
     return text
