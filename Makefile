@@ -7,10 +7,10 @@ ARGS ?=
 # Two workers, as a small machine has cores; a module that must stay together names its group.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup dev demo test check format generate bench simulate nightly locks
+.PHONY: help setup dev demo test check format generate bench bench-quality simulate nightly locks
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  More for a command through ARGS: make demo ARGS="--seed 7 --serve", make test ARGS="-k join"'
 
@@ -45,6 +45,9 @@ bench: dev ## speed: the protocol of benchmarks/performance, printed as a table
 
 simulate: dev ## the real worker on a bus in memory, 100,000 seeded schedules of what may go wrong
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+bench-quality: dev ## detection: every suite of benchmarks/quality in its quick form, printed as tables
+	@$(BIN)/python -m benchmarks.quality $(or $(ARGS),--quick)
 
 nightly: dev ## what takes hours: the demo for twenty seeds, and other long tests
 	@tools/real_parts.sh

@@ -1,0 +1,159 @@
+"""S6: of what kind a change is said to be, where it began, and whether a returning state is known again.
+
+Of contenders that give verdicts. The streams are S1's and S3's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from benchmarks.quality import layout
+from benchmarks.quality.contenders import PRODUCT
+from benchmarks.quality.matching import Change, Episode, Score
+from benchmarks.quality.recorded import GRADUAL, SUDDEN
+from benchmarks.quality.runs import Cell, Results, Run, chunks
+from benchmarks.quality.simulated import SIZES
+from benchmarks.quality.suites import s1, s3
+from benchmarks.quality.suites.plan import Plan, Suite
+
+SHAPES = (("step", 0), ("linear", 2_000), ("sigmoid", 2_000), ("linear", 8_000), ("sigmoid", 8_000))
+QUICK_SHAPES = (("step", 0), ("linear", 2_000), ("linear", 8_000))
+REPS, QUICK_REPS = 50, 10
+# Kinds of the two questions that are asked of simulated changes: was it a step?
+_STEP = {"sudden": "sudden", "gradual": "gradual", "incremental": "gradual"}
+
+
+def shapes(plan: Plan) -> tuple[tuple[str, int], ...]:
+    """Shapes and widths that are judged."""
+    return QUICK_SHAPES if plan.quick else SHAPES
+
+
+def tasks(plan: Plan) -> list[tuple[str, Cell]]:
+    names = [name for name in plan.names() if name == PRODUCT]
+    simulated = [
+        cell
+        for p0 in s1.rates(plan)
+        for size in SIZES
+        for shape, width in shapes(plan)
+        for cell in chunks(
+            "s1", (p0, size, shape, width), (QUICK_REPS if width else s1.QUICK_STEPS) if plan.quick else REPS
+        )
+    ]
+    return [(name, cell) for name in names for cell in [*simulated, *s3.cells(plan)]]
+
+
+def _pairs(runs: Sequence[Run]) -> list[tuple[Change, Episode]]:
+    return [pair for run in runs for pair in run.score().pairs]
+
+
+def _told(pairs: Sequence[tuple[Change, Episode]], last: bool) -> tuple[str, str]:
+    """Share determined, and right where determined."""
+    judged = [
+        (change, (e.last_kind if last else e.kind) or "undetermined") for change, e in pairs if change.kind
+    ]
+    told = [(change, _STEP[kind]) for change, kind in judged if kind in _STEP]
+    right = sum(change.kind == kind for change, kind in told)
+    return (
+        layout.share(len(told) / len(judged) if judged else None),
+        layout.share(right / len(told) if told else None),
+    )
+
+
+def _errors(pairs: Sequence[tuple[Change, Episode]], last: bool) -> str:
+    """|onset − start|: median and 90 % quantile."""
+    errors = Score(list(pairs)).onset_errors(last)
+    return f"{layout.middle(errors)}, {layout.high(errors)}"
+
+
+def _holds(pairs: Sequence[tuple[Change, Episode]], last: bool) -> str:
+    """How often the onset's interval holds the true start."""
+    held = [
+        low <= change.start <= high
+        for change, e in pairs
+        for low, high in [(e.last_earliest, e.last_latest) if last else (e.earliest, e.latest)]
+        if low is not None and high is not None
+    ]
+    return layout.share(sum(held) / len(held) if held else None)
+
+
+def report(plan: Plan, results: Results) -> str:
+    if PRODUCT not in plan.names():
+        return "No contender here gives verdicts."
+    rows = []
+    for size in SIZES:
+        for shape, width in shapes(plan):
+            pairs = _pairs(s1.of(results, PRODUCT, size, shape, width))
+            rows.append(
+                [
+                    f"{size}, {shape} {width or ''}".strip(),
+                    str(len(pairs)),
+                    *_told(pairs, False),
+                    *_told(pairs, True),
+                    _errors(pairs, False),
+                    _errors(pairs, True),
+                    _holds(pairs, False),
+                    _holds(pairs, True),
+                ]
+            )
+    for size in ("medium", "large"):
+        pairs = [p for place in shapes(plan) for p in _pairs(s1.of(results, PRODUCT, size, *place))]
+        rows.append(
+            [f"**{size}, all**", str(len(pairs)), *_told(pairs, False), *_told(pairs, True), "", "", "", ""]
+        )
+    for group, files in (("recorded, sudden", SUDDEN), ("recorded, gradual", GRADUAL)):
+        pairs = _pairs(s3.of(results, PRODUCT, files))
+        rows.append(
+            [
+                group,
+                str(len(pairs)),
+                *_told(pairs, False),
+                *_told(pairs, True),
+                _errors(pairs, False),
+                _errors(pairs, True),
+                _holds(pairs, False),
+                _holds(pairs, True),
+            ]
+        )
+    head = [
+        "S6, driftbus",
+        "found",
+        "determined after 2,000",
+        "right where determined",
+        "determined in the end",
+        "right",
+        "onset error when opened, median, p90",
+        "in the end",
+        "interval holds the start, when opened",
+        "in the end",
+    ]
+    return "\n\n".join([layout.table(head, rows), _recurrence(results), _resolutions(results)])
+
+
+def _recurrence(results: Results) -> str:
+    counts: Counter[tuple[bool, bool]] = Counter()
+    for run in s3.of(results, PRODUCT, SUDDEN + GRADUAL):
+        for change, episode in run.score().pairs:
+            counts[change.recurrent, "recurrent" in (episode.kind, episode.last_kind)] += 1
+        for change in run.score().missed:
+            counts[change.recurrent, False] += 1
+    again, new = counts[True, True] + counts[True, False], counts[False, True] + counts[False, False]
+    return (
+        f"Recurrence: {counts[True, True]} of {again} returning states known again, "
+        f"{counts[False, True]} of {new} new ones wrongly called recurrent."
+    )
+
+
+def _resolutions(results: Results) -> str:
+    ends: Counter[str] = Counter()
+    for (who, cell), runs in results.items():
+        if who == PRODUCT and cell.maker == "s1":
+            ends.update(str(e.resolution or "open") for run in runs for e in run.seen.episodes)
+    return (
+        "How episodes of simulated changes ended: "
+        + ", ".join(f"{n} {how}" for how, n in ends.most_common())
+        + "."
+    )
+
+
+SUITE = Suite("S6: kind, onset, recurrence", tasks, report)
