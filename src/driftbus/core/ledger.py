@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from driftbus.core.block import Block
@@ -30,6 +31,8 @@ DELAY_BOUNDS_MS = (
 )
 # How many episodes, requests and deployments a page shows; older ones are in the topics.
 KEPT = 20
+# A prediction's time by its place: at C speed over a block.
+_ts_of = itemgetter(2)
 
 
 class Ledger:
@@ -55,7 +58,7 @@ class Ledger:
     def take(self, block: Block) -> None:
         """Count what a step brought."""
         if block.predictions:
-            newest = max([p.ts for p in block.predictions])
+            newest = max(map(_ts_of, block.predictions))
             if self.last_prediction is None or newest > self.last_prediction:
                 self.last_prediction = newest
         if block.last_label_ts and (self.last_label is None or block.last_label_ts > self.last_label):
@@ -64,8 +67,13 @@ class Ledger:
         for reason, n in block.counts.items():
             self.unmatched[reason] = self.unmatched.get(reason, 0) + n
         if block.outcomes:
-            labelled = [o for o in block.outcomes if o.label_source == "event"]
-            self._take_delays([o.label_ts - o.prediction.ts for o in labelled])
+            self._take_delays(
+                [
+                    label_ts - prediction.ts
+                    for _, prediction, _, label_ts, source in block.outcomes
+                    if source == "event"
+                ]
+            )
 
     def _take_delays(self, delays: list[int]) -> None:
         if not delays:
