@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from driftbus.config import Settings, load
+from driftbus.config import HttpSettings, Settings, load
 from driftbus.core.settings import Limits
 from driftbus.errors import (
     BusError,
@@ -31,6 +31,8 @@ from driftbus.topics import check_topics, topic_specs
 from driftbus.watchdog import Heartbeat, Watchdog
 
 if TYPE_CHECKING:
+    from driftbus.adapters.http.access import Guard
+    from driftbus.adapters.http.server import HttpServer
     from driftbus.worker import Worker
 
 log = logging.getLogger("driftbus.wiring")
@@ -61,6 +63,15 @@ def worker_id(settings: Settings) -> str:
     return settings.worker_id or f"{socket.gethostname()}-{settings.http.port}"
 
 
+def guard_of(http: HttpSettings) -> Guard:
+    """Who may read metrics and page."""
+    from driftbus.adapters.http.access import Guard
+
+    if http.tls is None:
+        return Guard(token=http.token)
+    return Guard(http.tls.cert, http.tls.key, http.token)
+
+
 def run_worker(settings: Settings, config_path: Path | None, ready: Callable[[], None] = lambda: None) -> int:
     """Run the service until SIGTERM or SIGINT; the exit code. `ready` is called once signals are handled."""
     gc.freeze()
@@ -83,6 +94,7 @@ class _Service:
         self.worker: Worker | None = None
         self.stopping = threading.Event()
         self.next_settings: Settings | None = None
+        self.server: HttpServer | None = None
         self.heart = Heartbeat()
         self.watchdog = Watchdog(self.heart, settings.worker.stall_timeout_ms / 1000)
         # River loads with it: not for commands that only open a bus.
@@ -99,7 +111,10 @@ class _Service:
     def on_reload(self, number: int, frame: FrameType | None) -> None:
         """Validate the new configuration; only a good one makes the worker finish and start with it."""
         try:
-            self.next_settings = load(self.config_path, os.environ)
+            found = load(self.config_path, os.environ)
+            if self.server is not None:
+                self.server.renew(guard_of(found.http))
+            self.next_settings = found
         except ConfigError as error:
             for one in (error, *error.others):
                 log.error("the new configuration is not taken over: %s", one)
@@ -110,17 +125,17 @@ class _Service:
     def run(self) -> int:
         from driftbus.adapters.http.server import HttpServer
 
-        server = None
-        if self.settings.http.enabled:
-            server = HttpServer(self.source, self.settings.http.host, self.settings.http.port)
-            server.start()
-            log.info("page and metrics at %s", server.url)
+        http = self.settings.http
+        if http.enabled:
+            self.server = HttpServer(self.source, http.host, http.port, guard_of(http))
+            self.server.start()
+            log.info("page and metrics at %s", self.server.url)
         self.watchdog.start()
         try:
             return self._work()
         finally:
-            if server is not None:
-                server.close()
+            if self.server is not None:
+                self.server.close()
 
     def _work(self) -> int:
         while not self.stopping.is_set():

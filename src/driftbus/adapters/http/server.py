@@ -2,11 +2,14 @@
 
 Python's own threading server is enough: a scraper, a probe and a few people look at it. It reads, never
 writes: GET and HEAD only, no cookies, nothing from another site, every answer with headers that say so.
+Who may ask, and how much of it, stands in `access.py`.
 """
 
 from __future__ import annotations
 
+import io
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from driftbus.adapters.http import api
+from driftbus.adapters.http.access import IDLE_S, REQUEST_S, Guard, Reading, TooLarge
 from driftbus.adapters.http.exposition import OPENMETRICS_TYPE, TEXT_TYPE
 from driftbus.adapters.http.prometheus import Exposition
 from driftbus.core.views import Source
@@ -51,9 +55,6 @@ _SECURITY_HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cache-Control", "no-store"),
 )
-# Seconds without a byte after which a connection is dropped. Prometheus scrapes every 15 s as a rule and
-# then keeps its connection; a reader that stands still for this long has gone.
-_IDLE_S = 30.0
 # Connections served at once; each is a thread. Two scrapers, probes and a dozen people stay far below.
 _MAX_CONNECTIONS = 64
 # Streams that the list gives with a chart each when asked (`?charts=`): more cannot be looked at at once.
@@ -61,10 +62,15 @@ _MAX_CHARTS = 50
 
 
 class HttpServer:
-    """Serves a `Source` until closed. Raises `ConfigError` when host and port cannot be had."""
+    """Serves a `Source` until closed. Raises `ConfigError` when host and port cannot be had, or the
+    certificate not be used."""
 
-    def __init__(self, source: Source, host: str = "127.0.0.1", port: int = 8711) -> None:
+    def __init__(
+        self, source: Source, host: str = "127.0.0.1", port: int = 8711, guard: Guard | None = None
+    ) -> None:
         self._views = _Pages(source)
+        guard = guard or Guard()
+        context = guard.context()
         try:
             self._server = (_Server6 if ":" in host else _Server)((host, port), self._views)
         except OSError as error:
@@ -73,6 +79,7 @@ class HttpServer:
                 f"{host}:{port}",
                 f"a free address and port of this machine ({error.strerror or error}); port 0 takes any",
             ) from error
+        self._server.guard, self._server.context = guard, context
         # Asked ten times a second whether to stop: a shutdown waits for one such turn.
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
@@ -87,7 +94,14 @@ class HttpServer:
     @property
     def url(self) -> str:
         host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._server.context is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def renew(self, guard: Guard) -> None:
+        """Another token or certificate, or new files of the same names, for connections from now on. Raises
+        `ConfigError` and changes nothing where the certificate cannot be used."""
+        self._server.context = guard.context()
+        self._server.guard = guard
 
     def start(self) -> None:
         self._thread.start()
@@ -111,8 +125,27 @@ class HttpServer:
 class _Answer:
     """One answer before it is sent."""
 
-    def __init__(self, body: bytes, content_type: str = _PLAIN, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self.body, self.content_type, self.status = body, content_type, status
+    def __init__(
+        self,
+        body: bytes,
+        content_type: str = _PLAIN,
+        status: HTTPStatus = HTTPStatus.OK,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.body, self.content_type, self.status, self.headers = body, content_type, status, headers
+
+
+_NEEDS_TOKEN = _Answer(
+    b"a token is needed: as a Bearer token, or as the password of a login\n",
+    status=HTTPStatus.UNAUTHORIZED,
+    headers=(
+        ("WWW-Authenticate", 'Bearer realm="driftbus"'),
+        ("WWW-Authenticate", 'Basic realm="driftbus", charset="UTF-8"'),
+    ),
+)
+_ONLY_READING = _Answer(
+    b"only GET and HEAD\n", status=HTTPStatus.METHOD_NOT_ALLOWED, headers=(("Allow", "GET, HEAD"),)
+)
 
 
 class _Pages:
@@ -207,9 +240,30 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "driftbus"
     sys_version = ""
-    timeout = _IDLE_S
+    timeout = IDLE_S
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self._reading = Reading(self.connection)
+        self.rfile = io.BufferedReader(self._reading)
+
+    def handle_one_request(self) -> None:
+        self._reading.next_request()
+        try:
+            super().handle_one_request()
+        except TooLarge:
+            self.close_connection = True
+            self.requestline = self.command = ""
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def do_GET(self) -> None:
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body that nobody reads must not be taken for the next request
+        path = self.path.partition("?")[0]
+        if not self.server.guard.admits(path, self.headers.get("Authorization", "")):
+            self._send(_NEEDS_TOKEN)
+            return
         try:
             answer = self.server.pages.answer(self.path, self.headers.get("Accept", ""))
         except Exception:
@@ -222,7 +276,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self) -> None:
         self.close_connection = True  # a body may follow that nobody reads
-        self._send(_Answer(b"only GET and HEAD\n", status=HTTPStatus.METHOD_NOT_ALLOWED))
+        self._send(_ONLY_READING)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What http.server refuses by itself: said with the same headers, and nothing of the request."""
+        self.close_connection = True
+        self.request_version = self.protocol_version  # of a request that had none no header would be sent
+        status = HTTPStatus(code)
+        self._send(_Answer(f"{status.phrase}\n".encode(), status=status))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # every other method, known or invented
@@ -231,12 +292,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: _Answer) -> None:
         self.send_response(answer.status)
-        for name, value in _SECURITY_HEADERS:
+        for name, value in (*_SECURITY_HEADERS, *answer.headers):
             self.send_header(name, value)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
-        if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
-            self.send_header("Allow", "GET, HEAD")
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
@@ -244,7 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        log.debug("%s: %s", self.client_address[0], format % args)
+        log.debug("%s: %s", self.client_address[0], ascii(format % args))
 
 
 class _Server(ThreadingHTTPServer):
@@ -255,6 +314,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], pages: _Pages) -> None:
         self.pages = pages
+        self.guard = Guard()
+        self.context: ssl.SSLContext | None = None
         self._free = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         super().__init__(address, _Handler)
 
@@ -274,6 +335,15 @@ class _Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread: a slow handshake keeps nobody waiting."""
+        if self.context is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(REQUEST_S)
+        with self.context.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("connection from %s broke", client_address, exc_info=True)
