@@ -7,7 +7,7 @@ ARGS ?=
 # Two workers, as a small machine has cores; a module that must stay together names its group.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup dev demo test check format generate bench bench-quality simulate nightly locks
+.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos nightly locks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench: dev ## speed: the protocol of benchmarks/performance, printed as a table
 
 simulate: dev ## the real worker on a bus in memory, 100,000 seeded schedules of what may go wrong
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+chaos: dev ## workers and broker of a real Kafka killed and frozen for 15 minutes (ARGS="--minutes 60 --seed 1")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench-quality: dev ## detection: every suite of benchmarks/quality in its quick form, printed as tables
 	@$(BIN)/python -m benchmarks.quality $(or $(ARGS),--quick)

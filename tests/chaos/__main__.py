@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.integration.broker import Broker
 
-from .rounds import Plan, Result, Round
+from .rounds import BrokersFault, Plan, Result, Round
 
 
 def main() -> int:
@@ -26,10 +26,11 @@ def main() -> int:
     print(f"seed {seed}", flush=True)
     until = time.monotonic() + args.minutes * 60
     results: list[Result] = []
+    rounds = lost = 0
     folder = Path(tempfile.mkdtemp(prefix="driftbus-chaos-"))
     with Broker() as broker:
-        while not results or time.monotonic() < until:
-            plan = Plan(seed + len(results), broker_kills=1 + len(results) % 2)
+        while not rounds or time.monotonic() < until:
+            plan = Plan(seed + rounds, broker_kills=1 + rounds % 2)
             begun = time.monotonic()
 
             def tell(text: str, begun: float = begun, plan: Plan = plan) -> None:
@@ -38,8 +39,15 @@ def main() -> int:
 
             place = folder / str(plan.seed)
             place.mkdir()
+            rounds += 1
             try:
                 result = Round(broker, plan, place, tell).run()
+            except BrokersFault as error:
+                lost += 1
+                shutil.copy(broker.log_file, place / "broker.log")
+                print(f"seed {plan.seed}: not judged, Kafka lost markers (KAFKA-20734): {error}", flush=True)
+                print(f"  because of: {error.__cause__}; logs are in {place}", flush=True)
+                continue
             except BaseException:
                 shutil.copy(broker.log_file, place / "broker.log")
                 print(f"round with seed {plan.seed} is broken; logs are in {place}", flush=True)
@@ -47,9 +55,10 @@ def main() -> int:
             shutil.rmtree(place)
             results.append(result)
             print(_line(result), flush=True)
-    folder.rmdir()
-    _summary(results)
-    return 0
+    if not lost:
+        folder.rmdir()
+    _summary(results, lost)
+    return 0 if results else 1
 
 
 def _line(result: Result) -> str:
@@ -61,11 +70,14 @@ def _line(result: Result) -> str:
     )
 
 
-def _summary(results: list[Result]) -> None:
+def _summary(results: list[Result], lost: int) -> None:
     ended: Counter[str] = Counter()
     for result in results:
         ended += result.ended
-    print(f"\n{len(results)} rounds, {sum(result.took_s for result in results) / 60:.1f} minutes")
+    minutes = sum(result.took_s for result in results) / 60
+    print(f"\n{len(results)} rounds, {minutes:.1f} minutes, all as promised")
+    if lost:
+        print(f"{lost} further rounds not judged: Kafka lost markers")
     print(f"{sum(result.broker_kills for result in results)} kill -9 of the broker")
     for name, number in sorted(ended.items()):
         print(f"{number:5d}  {name}")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from driftbus import wiring
+from driftbus.adapters.embedded.bus import EmbeddedBus
 from driftbus.config import Settings, load
 from driftbus.ports import Bus
 
@@ -19,8 +20,13 @@ from .doom import Doom, DoomedBus, Fate
 _PDEATHSIG = 1
 
 
-def main(config: Path, name: str, log: Path, fate: Fate | None, restart: bool) -> None:
-    """Run a worker until SIGTERM, its fate, or an error; the exit code is the command's own."""
+def main(
+    config: Path, name: str, log: Path, fate: Fate | None, restart: bool, lease_s: float | None = None
+) -> None:
+    """Run a worker until SIGTERM, its fate, or an error; the exit code is the command's own.
+
+    `lease_s`: the embedded bus takes a member's partitions when nothing was seen of it for so long.
+    """
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
@@ -33,7 +39,11 @@ def main(config: Path, name: str, log: Path, fate: Fate | None, restart: bool) -
     open_bus = wiring.open_bus
 
     def doomed(settings: Settings) -> Bus:
-        return DoomedBus(open_bus(settings), doom)
+        if lease_s is None:
+            return DoomedBus(open_bus(settings), doom)
+        partitioner = settings.partitioner
+        bus = EmbeddedBus(settings.embedded_path, partitioner=partitioner, session_timeout_s=lease_s)
+        return DoomedBus(bus, doom)
 
     wiring.open_bus = doomed
     sys.exit(wiring.run_worker(load(config, environment), config))

@@ -29,13 +29,21 @@ _processes.set_forkserver_preload(["driftbus.worker", "driftbus.exposure", "drif
 class Member:
     """One worker process. `name` gives its transactional id; two with one name fence each other."""
 
-    def __init__(self, config: Path, name: str, log: Path, fate: Fate | None, restart: bool) -> None:
+    def __init__(
+        self,
+        config: Path,
+        name: str,
+        log: Path,
+        fate: Fate | None = None,
+        restart: bool = True,
+        lease_s: float | None = None,
+    ) -> None:
         self.name, self.log, self.fate, self.restart = name, log, fate, restart
         self.thaw_at: float | None = None
         self.replaced = False  # by another of its name, while it was frozen
         self.asked_to_stop = False
         self.process: BaseProcess = _processes.Process(
-            target=main, args=(config, name, log, fate, restart), daemon=True
+            target=main, args=(config, name, log, fate, restart, lease_s), daemon=True
         )
         self.process.start()
 
@@ -58,6 +66,12 @@ class Member:
     def signal(self, number: signal.Signals) -> None:
         if self.alive:
             os.kill(self.pid, number)
+
+    def stop(self) -> int | None:
+        """SIGTERM, and the exit code; None where it does not end."""
+        self.signal(signal.SIGTERM)
+        self.process.join(STOP_LIMIT_S)
+        return self.process.exitcode
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -51,6 +51,11 @@ class BrokerError(RuntimeError):
     """The broker could not be installed or started; the message holds the end of its log."""
 
 
+# Who writes markers, and what it says when it leaves some out.
+MARKERS = "kafka.coordinator.transaction.TransactionMarkerChannelManager"
+LOST_MARKER = "these partitions are likely deleted already and hence can be skipped"
+
+
 # --- installation -----------------------------------------------------------------------------------
 
 
@@ -203,6 +208,16 @@ class Broker:
             return "(no log)"
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
 
+    def lost_markers(self, prefix: str) -> list[str]:
+        """What the broker said when it left out markers of a transaction on topics of this prefix.
+
+        KAFKA-20734: it takes partitions whose leader is not there yet for deleted, says so, and counts the
+        transaction as ended; the next one of the same producer commits or aborts its records too. Docs:
+        docs/runbooks/lost-transaction-markers.md.
+        """
+        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
+        return [line for line in lines if LOST_MARKER in line and prefix in line]
+
     def start(self) -> Broker:
         """Format the folder where it is new, start the broker, and wait until it answers."""
         if self._process is not None:
@@ -212,6 +227,8 @@ class Broker:
             self._format()
         command = [java(), f"-Xmx{self.heap_mb}m", "-XX:+UseSerialGC", "-Xshare:auto"]
         command += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        # The line by which `lost_markers` knows the broker's own fault is of level info.
+        command += [f"-Dorg.slf4j.simpleLogger.log.{MARKERS}=info"]
         command += ["-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", f"{LIB}/*"]
         command += ["kafka.Kafka", str(self.folder / "server.properties")]
         with self.log_file.open("ab") as log:
