@@ -57,6 +57,8 @@ class Stages:
             (Ledger, "take", "counters, episodes, policy"),
             (VersionMonitor, "watch_predictions", "label-free signals"),
             (VersionMonitor, "watch_outcomes", "error signals"),
+            (StreamMonitor, "turn", "challenger"),
+            (partition, "learn_together", "challenger"),
             (StreamMonitor, "_challenge", "challenger"),
             (VersionMonitor, "absorb_predictions", "metrics, history"),
             (VersionMonitor, "absorb_outcomes", "metrics, history"),

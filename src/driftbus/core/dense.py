@@ -16,7 +16,7 @@ from typing import Any
 MOST_FEATURES = 64
 
 _LOGISTIC = """
-def run(rows, targets, rate, intercept, weights):
+def descent(rows, targets, rate, intercept, weights):
     {unpack} = weights
     chances = []
     add = chances.append
@@ -31,7 +31,7 @@ def run(rows, targets, rate, intercept, weights):
 """
 
 _LINEAR = """
-def run(rows, targets, rate, intercept, weights):
+def descent(rows, targets, rate, intercept, weights):
     {unpack} = weights
     guesses = []
     add = guesses.append
@@ -46,7 +46,7 @@ def run(rows, targets, rate, intercept, weights):
     return guesses, intercept, [{weights}]
 """
 
-Run = Callable[
+Descent = Callable[
     [Sequence[Sequence[float]], Sequence[float], float, float, list[float]],
     tuple[list[float], float, list[float]],
 ]
@@ -55,18 +55,18 @@ Run = Callable[
 GRADIENT_LIMIT = 1e12
 
 
-def logistic_run(features: int) -> Run:
+def logistic_descent(features: int) -> Descent:
     """(scaled rows, targets 0 or 1, rate, intercept, weights) → chances before learning, and both after."""
     return _written(_LOGISTIC, features)
 
 
-def linear_run(features: int) -> Run:
+def linear_descent(features: int) -> Descent:
     """(scaled rows, targets, rate, intercept, weights) → predictions before learning, and both after."""
     return _written(_LINEAR, features)
 
 
 @lru_cache(maxsize=2 * MOST_FEATURES)
-def _written(template: str, features: int) -> Run:
+def _written(template: str, features: int) -> Descent:
     if not 0 < features <= MOST_FEATURES:
         raise ValueError(f"{features} features are not written out")
     each = range(features)
@@ -82,5 +82,5 @@ def _written(template: str, features: int) -> Run:
     )
     scope: dict[str, Any] = {"exp": exp}
     exec(source, scope)  # noqa: S102 - the text is made here, of a number
-    run: Run = scope["run"]
-    return run
+    descent: Descent = scope["descent"]
+    return descent

@@ -17,39 +17,46 @@ in long runs (`dense.py`), 6 to 7 µs one by one (River's pipeline: 11).
 
 from __future__ import annotations
 
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain
-from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftbus.core.dense import MOST_FEATURES, Descent
+from driftbus.core.moments import Moments
 from driftbus.core.records import Features, Json
 
 # River's default for its linear models.
 RATE = 0.01
-# Ten standard deviations: beyond, a value says "extreme" and must not say it with a thousandfold weight.
-SCALED_LIMIT = 10.0
 # Larger values count as this: squares of it, and sums of them, stay finite.
 VALUE_LIMIT = 1e100
 # Measured: a numeric coordinate takes 195 bytes with one weight and 33 more for each further one; a category
 # takes less. Rounded up, so that the bound holds.
 _COORDINATE_BYTES, _WEIGHT_BYTES = 250, 32
-# At these counts a feature's sums begin anew around the mean found so far: an odd first value, from which all
-# others are far, then costs no digits. Eight rows know a level, and each next step is eight times further.
-_REBASE = tuple(8**power for power in range(1, 22))
-_REBASED = frozenset(_REBASE)
-# A variance under this share of the squares it is the difference of is rounding, not spread.
-_LEAST_SHARE = 1e-14
 # A longer text is prose, not a category.
 _LONGEST_CATEGORY = 64
 # Under so many rows numpy's calls cost more than the row-by-row way (measured at 8 features).
 SHORTEST_RUN = 4
 # Rows looked at together. What a run needs stays in the processor's cache (5,000 rows at once: 20 % slower).
 _LONGEST_LOOK = 512
-NUMERIC = frozenset({float, int, bool})
+
+
+class Said(NamedTuple):
+    """Per row what was predicted before learning it, and the positive class's probability."""
+
+    guesses: list[Json]
+    scores: list[float | None]
+
+
+class Run(NamedTuple):
+    """Consecutive rows (row, feature), plain numbers, and what they are taught: 0 or 1, or an amount."""
+
+    rows: NDArray[np.float64]
+    targets: list[float]
 
 
 class Linear(ABC):
@@ -60,23 +67,19 @@ class Linear(ABC):
         self._max_bytes, self._max_categories = max_bytes, max_categories
         self._names: list[str] = []  # numeric features in the order first seen
         self._index: dict[str, int] = {}
-        self._counts: list[int] = []
-        # Sums and squares of the values less an origin near their mean.
-        self._origins: list[float] = []
-        self._sums: list[float] = []
-        self._squares: list[float] = []
+        self.moments = Moments()
         self._vocabulary: dict[str, dict[str, int]] = {}  # coordinate of a categorical feature's value
         self._one_hot = 0  # how many such coordinates there are
         self._text = 0  # characters of all names and categories
         # How many rows `_run` looks at: it changes what is looked at in vain, never a result.
         self._look = _LONGEST_LOOK
         # Per output (class, or the one target): intercept, weights of numeric features, of categories.
-        self._outputs: list[list[Any]] = [[0.0, [], []]]
+        self.outputs: list[list[Any]] = [[0.0, [], []]]
 
     def bytes(self) -> int:
         """An estimate of the memory the model takes."""
         coordinates = len(self._names) + self._one_hot
-        return coordinates * (_COORDINATE_BYTES + _WEIGHT_BYTES * len(self._outputs)) + self._text
+        return coordinates * (_COORDINATE_BYTES + _WEIGHT_BYTES * len(self.outputs)) + self._text
 
     def _read(self, row: Features | None) -> tuple[Sequence[int] | None, list[float], list[int]]:
         """A row as (numeric coordinates, None: all in order; their values; categorical coordinates)."""
@@ -106,7 +109,7 @@ class Linear(ABC):
 
     def _has_room(self, text: int) -> bool:
         """Whether one more coordinate, named by so many characters, stays within the bound."""
-        one = _COORDINATE_BYTES + _WEIGHT_BYTES * len(self._outputs) + text
+        one = _COORDINATE_BYTES + _WEIGHT_BYTES * len(self.outputs) + text
         return self.bytes() + one <= self._max_bytes
 
     def _admit(self, name: str) -> int | None:
@@ -116,11 +119,8 @@ class Linear(ABC):
         index = self._index[name] = len(self._names)
         self._text += len(name)
         self._names.append(name)
-        self._counts.append(0)
-        self._origins.append(0.0)
-        self._sums.append(0.0)
-        self._squares.append(0.0)
-        for output in self._outputs:
+        self.moments.add()
+        for output in self.outputs:
             output[1].append(0.0)
         return index
 
@@ -137,91 +137,95 @@ class Linear(ABC):
         self._vocabulary.setdefault(name, {})[value] = coordinate
         self._one_hot += 1
         self._text += text
-        for output in self._outputs:
+        for output in self.outputs:
             output[2].append(0.0)
         return coordinate
 
-    def _absorb(self, indices: Sequence[int] | None, values: list[float]) -> list[float]:
-        """Update the moments with one row and scale it by them."""
-        counts, origins, sums, squares = self._counts, self._origins, self._sums, self._squares
-        scaled = []
-        for i, value in zip(range(len(values)) if indices is None else indices, values, strict=True):
-            n = counts[i] = counts[i] + 1
-            if n == 1:
-                origins[i] = float(value)
-            u = value - origins[i]
-            sums[i] += u
-            squares[i] += u * u
-            mean, square = sums[i] / n, squares[i] / n
-            variance = square - mean * mean
-            z = (u - mean) / sqrt(variance) if variance > _LEAST_SHARE * square else 0.0
-            scaled.append(SCALED_LIMIT if z > SCALED_LIMIT else -SCALED_LIMIT if z < -SCALED_LIMIT else z)
-            if n in _REBASED:
-                self._rebase(i)
-        return scaled
+    def predict_then_learn(
+        self, features: Sequence[Features | None], labels: Sequence[Json]
+    ) -> tuple[list[Json], list[float | None]]:
+        """Per row what was predicted before learning it, and the positive class's probability (classifiers):
+        None for the first row and where there is no usable label."""
+        said = Said([], [])
+        while (run := self.learn_until_run(features, labels, said)) is not None:
+            self.learn_run(run, said)
+        return said
 
-    def _rebase(self, i: int) -> None:
-        n = self._counts[i]
-        mean = self._sums[i] / n
-        self._origins[i] += mean
-        self._squares[i] = max(0.0, self._squares[i] - self._sums[i] * mean)
-        self._sums[i] = 0.0
+    def learn_until_run(
+        self, features: Sequence[Features | None], labels: Sequence[Json], said: Said
+    ) -> Run | None:
+        """Learn rows one by one, from where `said` ends, until many follow that can be learnt as a run; None
+        when all are learnt."""
+        while (at := len(said.guesses)) < len(features):
+            run = self._next_run(features, labels, at)
+            if run is not None and len(run.rows) >= SHORTEST_RUN:
+                return run
+            for index in range(at, at + (1 if run is None else max(1, len(run.rows)))):
+                guess, score = self._row(features[index], labels[index])
+                said.guesses.append(guess)
+                said.scores.append(score)
+        return None
 
-    def _absorb_run(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As `_absorb`, for many rows with all the known features in order (at least one row was seen)."""
-        scaled = np.empty_like(rows)
-        start = 0
-        while start < len(rows):
-            counts = np.array(self._counts, np.int64)
-            # Up to and with the row at which the first feature's sums begin anew.
-            ahead = min(next(at for at in _REBASE if at > n) - n for n in self._counts)
-            stop = min(len(rows), start + ahead)
-            u = rows[start:stop] - np.array(self._origins)
-            sums = np.add.accumulate(np.concatenate(([self._sums], u)))[1:]
-            squares = np.add.accumulate(np.concatenate(([self._squares], u * u)))[1:]
-            n = counts + np.arange(1, stop - start + 1)[:, None]
-            mean, square = sums / n, squares / n
-            variance = square - mean * mean
-            spread = variance > _LEAST_SHARE * square
-            z = np.where(spread, (u - mean) / np.sqrt(np.where(spread, variance, 1.0)), 0.0)
-            scaled[start:stop] = np.minimum(np.maximum(z, -SCALED_LIMIT), SCALED_LIMIT)
-            self._counts, self._sums = n[-1].tolist(), sums[-1].tolist()
-            self._squares = squares[-1].tolist()
-            for i, count in enumerate(self._counts):
-                if count in _REBASED:
-                    self._rebase(i)
-            start = stop
-        return scaled
+    def learn_run(self, run: Run, said: Said) -> None:
+        """Learn what `learn_until_run` gave, or its end."""
+        output = self.outputs[0]
+        scaled = self.moments.absorb_run(run.rows).tolist()
+        descent = self._descent(len(self._names))
+        before, output[0], output[1] = descent(scaled, run.targets, RATE, output[0], output[1])
+        self.take(before, run.targets, said)
 
-    def _run(self, features: Sequence[Features | None], labels: Sequence[Json], at: int) -> list[list[float]]:
-        """The values of the next rows from `at` on that have exactly the known numeric features, in order,
-        nothing else, and a usable label; up to the first that has not, or as many as are looked at. None
-        when so few are left that a run cannot pay.
+    def _next_run(self, features: Sequence[Features | None], labels: Sequence[Json], at: int) -> Run | None:
+        """The next rows from `at` on that have exactly the known numeric features, in order, nothing else,
+        and a usable label; up to the first that has not, or as many as are looked at. None when so few
+        are left that a run cannot pay.
 
         So many are looked at as runs have lately been long: else a block with odd rows here and there would
         be looked through again after each of them.
         """
         names = self._names
-        rows: list[list[float]] = []
-        if len(features) - at < SHORTEST_RUN or not names or self._one_hot or not min(self._counts):
-            return rows
+        if (
+            len(features) - at < SHORTEST_RUN
+            or not 0 < len(names) <= MOST_FEATURES
+            or self._one_hot
+            or not min(self.moments.counts)
+            or not self._ready()
+        ):
+            return None
         window = features[at : at + self._look]
-        for row in window:
-            if row is None or list(row) != names:
-                break
-            rows.append(list(row.values()))
-        if not NUMERIC.issuperset(map(type, chain.from_iterable(rows))):
-            rows = rows[: next(i for i, row in enumerate(rows) if not NUMERIC.issuperset(map(type, row)))]
-        rows = rows[: self._usable(labels[at : at + len(rows)])]
-        if len(rows) == len(window):
+        numbers = _numbers(window, names)
+        if numbers is None:
+            plain = next(i for i in range(len(window)) if _numbers(window[i : i + 1], names) is None)
+            window = window[:plain]
+            numbers = _numbers(window, names) if plain else None
+        targets = [] if numbers is None else self._targets(labels[at : at + len(window)])
+        if len(targets) == min(self._look, len(features) - at):
             self._look = min(2 * self._look, _LONGEST_LOOK)
         else:
             self._look = max(self._look // 2, SHORTEST_RUN)
-        return rows
+        if numbers is None:
+            return None
+        rows = np.frombuffer(numbers).reshape(-1, len(names))[: len(targets)]
+        return Run(np.minimum(np.maximum(rows, -VALUE_LIMIT), VALUE_LIMIT), targets)
 
     @abstractmethod
-    def _usable(self, labels: Sequence[Json]) -> int:
-        """How many labels, from the first on, a written-out run can take."""
+    def _ready(self) -> bool:
+        """Whether enough was seen that rows can be learnt in runs."""
+
+    @abstractmethod
+    def _targets(self, labels: Sequence[Json]) -> list[float]:
+        """What a run is taught: of the labels up to the first that it cannot take."""
+
+    @abstractmethod
+    def _descent(self, features: int) -> Descent:
+        """The descent over a run of rows of so many features."""
+
+    @abstractmethod
+    def take(self, before: list[float], targets: list[float], said: Said) -> None:
+        """Note that a run was learnt, and say what `before` (chances or amounts) means."""
+
+    @abstractmethod
+    def _row(self, row: Features | None, label: Json) -> tuple[Json, float | None]:
+        """One row: what was predicted before it was learnt, and its score."""
 
     def _dot(
         self, output: list[Any], indices: Sequence[int] | None, scaled: list[float], categories: list[int]
@@ -257,24 +261,30 @@ class Linear(ABC):
         """Names, moments, vocabulary, weights."""
         return {
             "names": list(self._names),
-            "counts": list(self._counts),
-            "origins": list(self._origins),
-            "sums": list(self._sums),
-            "squares": list(self._squares),
+            **self.moments.dump(),
             "vocabulary": {name: dict(known) for name, known in self._vocabulary.items()},
-            "outputs": [[intercept, list(w), list(c)] for intercept, w, c in self._outputs],
+            "outputs": [[intercept, list(w), list(c)] for intercept, w, c in self.outputs],
         }
 
     def _restore(self, state: Any) -> None:
         self._names = list(state["names"])
         self._index = {name: i for i, name in enumerate(self._names)}
-        self._counts = [int(n) for n in state["counts"]]
-        self._origins = [float(x) for x in state["origins"]]
-        self._sums = [float(x) for x in state["sums"]]
-        self._squares = [float(x) for x in state["squares"]]
+        self.moments.restore(state)
         self._vocabulary = {name: dict(known) for name, known in state["vocabulary"].items()}
         self._one_hot = sum(len(known) for known in self._vocabulary.values())
         self._text = sum(map(len, self._names))
         for name, known in self._vocabulary.items():
             self._text += len(name) + sum(map(len, known))
-        self._outputs = [[float(i), list(w), list(c)] for i, w, c in state["outputs"]]
+        self.outputs = [[float(i), list(w), list(c)] for i, w, c in state["outputs"]]
+
+
+def _numbers(rows: Sequence[Features | None], names: list[str]) -> bytes | None:
+    """The values, 8 bytes each, of rows with exactly these features, in order, all numbers; else None."""
+    known: Any = rows
+    try:
+        if list(chain.from_iterable(known)) == names * len(rows):
+            values = chain.from_iterable(map(dict.values, known))
+            return struct.pack(f"{len(names) * len(rows)}d", *values)
+    except (OverflowError, TypeError, struct.error):
+        pass  # something that is no row, or in it something that is no number, or too large for one
+    return None

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import exp
 from typing import Any
 
-import numpy as np
-
-from driftbus.core.dense import GRADIENT_LIMIT, MOST_FEATURES, linear_run, logistic_run
-from driftbus.core.linear import NUMERIC, RATE, SHORTEST_RUN, VALUE_LIMIT, Linear
+from driftbus.core.dense import GRADIENT_LIMIT, Descent, linear_descent, logistic_descent
+from driftbus.core.linear import RATE, Linear, Said
 from driftbus.core.records import Features, Json
 
 # One model per class is worth its cost up to here.
 _MOST_CLASSES = 10
 # Beyond ten only the most frequent class matters; so many are counted, later ones are not.
 _MOST_COUNTED = 100
-_SCALARS = frozenset({bool, int, float, str})
 
 
 class LinearRegression(Linear):
@@ -26,47 +24,35 @@ class LinearRegression(Linear):
         super().__init__(max_bytes, max_categories)
         self._learnt = 0
 
-    def predict_then_learn(
-        self, features: Sequence[Features | None], labels: Sequence[Json]
-    ) -> tuple[list[Json], list[float | None]]:
-        """Per row the prediction made before learning it; None for the first, and without a numeric label."""
-        predictions: list[Json] = []
-        at = 0
-        while at < len(features):
-            written = self._learnt and len(self._names) <= MOST_FEATURES
-            rows = self._run(features, labels, at) if written else []
-            if len(rows) >= SHORTEST_RUN:
-                output = self._outputs[0]
-                scaled = self._absorb_run(
-                    np.minimum(np.maximum(np.array(rows, float), -VALUE_LIMIT), VALUE_LIMIT)
-                )
-                run = linear_run(len(self._names))
-                targets = labels[at : at + len(rows)]
-                guesses, output[0], output[1] = run(scaled.tolist(), targets, RATE, output[0], output[1])
-                predictions += guesses
-                self._learnt += len(rows)
-                at += len(rows)
-                continue
-            for _ in range(max(1, len(rows))):
-                predictions.append(self._row(features[at], labels[at]))
-                at += 1
-        return predictions, [None] * len(predictions)
+    def _ready(self) -> bool:
+        return self._learnt > 0
 
-    def _usable(self, labels: Sequence[Json]) -> int:
-        if NUMERIC.issuperset(map(type, labels)):
-            return len(labels)
-        return next(i for i, label in enumerate(labels) if type(label) not in NUMERIC)
+    def _targets(self, labels: Sequence[Json]) -> list[float]:
+        amounts: list[float] = []
+        for label in labels:
+            if not isinstance(label, int | float):
+                break
+            amounts.append(float(label))
+        return amounts
 
-    def _row(self, row: Features | None, label: Json) -> Json:
+    def _descent(self, features: int) -> Descent:
+        return linear_descent(features)
+
+    def take(self, before: list[float], targets: list[float], said: Said) -> None:
+        said.guesses.extend(before)
+        said.scores.extend([None] * len(before))
+        self._learnt += len(before)
+
+    def _row(self, row: Features | None, label: Json) -> tuple[Json, float | None]:
         if not isinstance(label, int | float):
-            return None
+            return None, None
         indices, values, categories = self._read(row)
-        scaled = self._absorb(indices, values)
-        output = self._outputs[0]
+        scaled = self.moments.absorb(indices, values)
+        output = self.outputs[0]
         guess = self._dot(output, indices, scaled, categories)
         self._step(output, indices, scaled, categories, self._gradient(label, guess, scaled, categories))
         self._learnt += 1
-        return guess if self._learnt > 1 else None
+        return (guess if self._learnt > 1 else None), None
 
     def _gradient(
         self, target: float, margin: float, scaled: Sequence[float], categories: Sequence[int]
@@ -113,65 +99,44 @@ class LogisticRegression(Linear):
             self._positive = seen[1]
         self._negative = next((label for label in seen if label is not self._positive), None)
 
-    def predict_then_learn(
-        self, features: Sequence[Features | None], labels: Sequence[Json]
-    ) -> tuple[list[Json], list[float | None]]:
-        """Per row the class predicted before learning it, and the positive class's probability."""
-        predictions: list[Json] = []
-        scores: list[float | None] = []
-        at = 0
-        while at < len(features):
-            written = len(self._classes) == 2 and len(self._names) <= MOST_FEATURES
-            rows = self._run(features, labels, at) if written else []
-            if len(rows) >= SHORTEST_RUN:
-                chances = self._learn_run(rows, labels[at : at + len(rows)])
-                positive, negative = self._positive, self._negative
-                predictions += [positive if chance > 0.5 else negative for chance in chances]
-                scores += chances if self._scored else [None] * len(chances)
-                at += len(rows)
-                continue
-            for _ in range(max(1, len(rows))):
-                guess, score = self._row(features[at], labels[at])
-                predictions.append(guess)
-                scores.append(score)
-                at += 1
-        return predictions, scores
+    def _ready(self) -> bool:
+        return len(self._classes) == 2
 
-    def _usable(self, labels: Sequence[Json]) -> int:
-        classes = self._classes
-        if _SCALARS.issuperset(map(type, labels)) and classes.keys() >= set(labels):
-            return len(labels)
-        return next(i for i, y in enumerate(labels) if type(y) not in _SCALARS or y not in classes)
+    def _targets(self, labels: Sequence[Json]) -> list[float]:
+        target_of = {label: 1.0 if label == self._positive else 0.0 for label in self._classes}
+        targets: list[float] = []
+        with suppress(KeyError, TypeError):  # another class, or an array or object
+            targets.extend(map(target_of.__getitem__, labels))
+        return targets
 
-    def _learn_run(self, rows: list[list[float]], labels: Sequence[Json]) -> list[float]:
-        """Learn rows of known features with labels of the two known classes; the chances before each."""
-        scaled = self._absorb_run(np.minimum(np.maximum(np.array(rows, float), -VALUE_LIMIT), VALUE_LIMIT))
-        output, positive = self._outputs[0], self._positive
-        targets = [1.0 if label == positive else 0.0 for label in labels]
-        run = logistic_run(len(self._names))
-        chances, output[0], output[1] = run(scaled.tolist(), targets, RATE, output[0], output[1])
+    def _descent(self, features: int) -> Descent:
+        return logistic_descent(features)
+
+    def take(self, before: list[float], targets: list[float], said: Said) -> None:
+        positive, negative = self._positive, self._negative
+        said.guesses.extend([positive if chance > 0.5 else negative for chance in before])
+        said.scores.extend(before if self._scored else [None] * len(before))
         for label in self._classes:
-            self._classes[label] += labels.count(label)
-        return chances
+            self._classes[label] += targets.count(1.0 if label == positive else 0.0)
 
     def _row(self, row: Features | None, label: Json) -> tuple[Json, float | None]:
         if label is None or isinstance(label, list | dict):
             return None, None
         indices, values, categories = self._read(row)
-        scaled = self._absorb(indices, values)
-        margins = [self._dot(output, indices, scaled, categories) for output in self._outputs]
+        scaled = self.moments.absorb(indices, values)
+        margins = [self._dot(output, indices, scaled, categories) for output in self.outputs]
         said = self._said(margins)
         classes = self._classes
         if label not in classes:
             if len(classes) >= _MOST_COUNTED:
                 return said
             self._open(label)
-            margins = [self._dot(output, indices, scaled, categories) for output in self._outputs]
+            margins = [self._dot(output, indices, scaled, categories) for output in self.outputs]
         classes[label] += 1
         if len(classes) > _MOST_CLASSES:
             return said
         targets = [known == label for known in classes] if len(classes) > 2 else [label == self._positive]
-        for output, margin, target in zip(self._outputs, margins, targets, strict=True):
+        for output, margin, target in zip(self.outputs, margins, targets, strict=True):
             # Derivative of the log loss.
             gradient = _sigmoid(margin) - (1.0 if target else 0.0)
             self._step(output, indices, scaled, categories, gradient)
@@ -196,16 +161,16 @@ class LogisticRegression(Linear):
     def _open(self, label: Json) -> None:
         """A class not seen before: the third turns the one model into one per class."""
         if len(self._classes) == 2:
-            intercept, weights, one_hot = self._outputs[0]
+            intercept, weights, one_hot = self.outputs[0]
             against = [-intercept, [-w for w in weights], [-w for w in one_hot]]
             known = list(self._classes)
-            self._outputs = [self._outputs[0] if c is self._positive else against for c in known]
+            self.outputs = [self.outputs[0] if c is self._positive else against for c in known]
         self._classes[label] = 0
         self._choose_positive()
         if len(self._classes) > _MOST_CLASSES:
-            self._outputs = []
+            self.outputs = []
         elif len(self._classes) > 2:
-            self._outputs.append([0.0, [0.0] * len(self._names), [0.0] * self._one_hot])
+            self.outputs.append([0.0, [0.0] * len(self._names), [0.0] * self._one_hot])
 
     def dump(self) -> Any:
         return {"model": "logistic", "classes": list(self._classes.items()), **self._dump()}

@@ -25,6 +25,7 @@ from driftbus.core.history import History
 from driftbus.core.labelled import challenger_errors, errors_of
 from driftbus.core.lane import NEVER, Lane
 from driftbus.core.ledger import Ledger
+from driftbus.core.linear import Said
 from driftbus.core.places import Places
 from driftbus.core.policy import Policy
 from driftbus.core.records import (
@@ -35,6 +36,7 @@ from driftbus.core.records import (
 )
 from driftbus.core.settings import Limits, Rule, StreamSettings
 from driftbus.core.task import TaskDecision
+from driftbus.core.together import Turn
 from driftbus.core.version import Setup, VersionMonitor
 from driftbus.core.views import DeploymentView
 from driftbus.core.walk import ALARM, CORRECTION, OPENED, OUTCOME_ALARM, Decisions, Mark, Rows, walk
@@ -104,6 +106,7 @@ class StreamMonitor:
         self.course = Course()
         self.policy = Policy(stream, settings.retrain, settings.labels, settings.sample)
         self.challenger = self._new_challenger()
+        self._turn: Turn | None = None  # of the block being folded
         self._due: int | None = None  # what `next_due` answers, where known
         self._due_known = False
 
@@ -152,9 +155,24 @@ class StreamMonitor:
 
     # -- fold ----------------------------------------------------------------------------------------
 
-    def fold(self, block: Block, rises: Rises) -> Folded:
-        """Fold what a step brings to this stream, `rises` being the partition's clock over the step."""
+    def turn(self, block: Block) -> Turn | None:
+        """What the challenger is to learn, before the fold: production's outcomes."""
+        outcomes = block.outcomes
+        if (
+            not outcomes
+            or self.challenger is None
+            or self.defect is not None
+            or self.decision.would_change(outcomes)
+        ):
+            return None
+        labels = [row.label if row.prediction.role == "production" else None for row in outcomes]
+        return Turn(self.challenger, [row.prediction.features for row in outcomes], labels)
+
+    def fold(self, block: Block, rises: Rises, turn: Turn | None = None) -> Folded:
+        """Fold what a step brings to this stream, `rises` being the partition's clock over the step; in
+        `turn` what the challenger said, if it has learned the block."""
         self.folds += 1
+        self._turn = turn
         self.ledger.take(block)
         if self.defect is not None:
             self.ledger.predictions += len(block.predictions)
@@ -181,6 +199,7 @@ class StreamMonitor:
             self.decided()
         p1, o1, c1 = len(block.predictions), len(block.outcomes), len(block.corrections)
         self._fold_part(block, (p0, p1), (o0, o1), (c0, c1), rises, NEVER, out)
+        self._turn = None
         return out
 
     def _task_changes(self, block: Block) -> list[tuple[int, None]]:
@@ -253,7 +272,8 @@ class StreamMonitor:
                     return p0 + (unseen[room] or (0,))[0]
             self._look_at_predictions(said, groups, lanes, marks)
         if o1 > o0:
-            found = self._compare(OutcomeColumns.of(block.outcomes[o0:o1], block.outcome_pos[o0:o1]))
+            rows = OutcomeColumns.of(block.outcomes[o0:o1], block.outcome_pos[o0:o1])
+            found = self._compare(rows, self._challenge(rows, o0))
             out.errors.extend(found.errors)
             self._draw(found)
             self._look_at_outcomes(found, lanes, marks)
@@ -303,31 +323,36 @@ class StreamMonitor:
             for pos, alarm in version.watch_outcomes(mine, compared, lane.met):
                 marks.append(Mark(pos, OUTCOME_ALARM, version, alarm))
 
-    def _compare(self, rows: OutcomeColumns) -> OutcomeColumns:
-        """The rows with their errors and what the challenger said to them, before it learns them."""
+    def _compare(self, rows: OutcomeColumns, said: Said | None) -> OutcomeColumns:
+        """The rows with their errors and what the challenger said to them."""
         task, labels = self.setup.task, rows.labels
         errors = errors_of(task, labels, rows.predictions)
-        guesses, scores = self._challenge(rows)
-        if guesses is None:
+        if said is None:
             return rows._replace(errors=errors)
-        theirs = challenger_errors(task, labels, errors, guesses)
+        theirs = challenger_errors(task, labels, errors, said.guesses)
         return rows._replace(
             errors=errors,
-            challenger_predictions=guesses,
-            challenger_scores=scores,
+            challenger_predictions=said.guesses,
+            challenger_scores=said.scores,
             challenger_errors=theirs,
         )
 
-    def _challenge(self, rows: OutcomeColumns) -> tuple[list[Any] | None, list[Any] | None]:
-        """The challenger's predictions and scores, before it learns; from production's outcomes alone."""
+    def _challenge(self, rows: OutcomeColumns, start: int) -> Said | None:
+        """What the challenger says to the block's outcomes from `start` on, before it learns them; it does
+        so from production's outcomes alone."""
+        turn = self._turn
+        if turn is not None:
+            if turn.defect is not None:
+                raise turn.defect
+            stop = start + len(rows.pos)
+            return Said(turn.said.guesses[start:stop], turn.said.scores[start:stop])
         if self.challenger is None:
-            return None, None
-        labels, roles = rows.labels, rows.roles
-        if roles.count("production") != len(roles):
-            labels = [
-                label if role == "production" else None for label, role in zip(labels, roles, strict=True)
-            ]
-        return self.challenger.predict_then_learn(rows.features, labels)
+            return None
+        labels = [
+            label if role == "production" else None
+            for label, role in zip(rows.labels, rows.roles, strict=True)
+        ]
+        return Said(*self.challenger.predict_then_learn(rows.features, labels))
 
     def _draw(self, rows: OutcomeColumns) -> None:
         """Put production's rows on the chart, with the challenger's error on the same."""

@@ -24,6 +24,8 @@ from driftbus.core.join import Join
 from driftbus.core.monitor import Folded, StreamMonitor
 from driftbus.core.records import Correction, Decision, Label
 from driftbus.core.settings import Limits, StreamSettings
+from driftbus.core.together import Turn, learn_together
+
 
 class StepInput(NamedTuple):
     """One step's records in order. `idle`: input topics read to their end; `tick_ms`: event time that passed
@@ -164,10 +166,17 @@ class Partition:
         """Fold every touched stream, and every one whose time has come; fills in the result's decisions."""
         self.clock = result.clock = rises.end
         decided: list[tuple[int, str, Decision]] = []
+        folding = [
+            (self.streams.get(stream) or self._admit(stream), block)
+            for stream, block in blocks.items()
+            if wanted(stream)
+        ]
+        turns = {monitor.stream: turn for monitor, block in folding if (turn := monitor.turn(block))}
+        learn_together(list(turns.values()))
         for stream, block in blocks.items():
             if wanted(stream):
-                monitor = self.streams.get(stream) or self._admit(stream)
-                folded = self._folded(monitor, block, rises)
+                monitor = self.streams[stream]
+                folded = self._folded(monitor, block, rises, turns.get(stream))
                 self._note(stream, monitor, folded.decisions, decided, result)
                 yield stream, folded.errors
         for stream in self._due_now():
@@ -181,13 +190,13 @@ class Partition:
         decided.sort(key=lambda row: row[:2])
         result.decisions = [(pos, decision) for pos, _, decision in decided]
 
-    def _folded(self, monitor: StreamMonitor, block: Block, rises: Rises) -> Folded:
+    def _folded(self, monitor: StreamMonitor, block: Block, rises: Rises, turn: Turn | None = None) -> Folded:
         """The fold of one stream. A defect in it sets that stream aside, and is told in `defects`: the same
         records would bring it up again at every start, and no other stream would go on."""
         ledger = monitor.ledger
         predictions, outcomes = ledger.predictions, ledger.outcomes
         try:
-            return monitor.fold(block, rises)
+            return monitor.fold(block, rises, turn)
         except MemoryError:
             raise
         except Exception as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from driftbus.core.records import Json
+from driftbus.core.records import Json, Outcome
 from driftbus.core.settings import Scalar, Task
 
 # Contract: `auto` decides from the first 500 outcomes.
@@ -49,6 +50,19 @@ class TaskDecision:
         if self.decided:
             self._values.clear()
         return self.task != before
+
+    def would_change(self, outcomes: Iterable[Outcome]) -> bool:
+        """Whether these outcomes, not taken yet, decide the task otherwise."""
+        if self.decided:
+            return False
+        trial = TaskDecision("auto")
+        trial.load(self.dump())
+        for row in outcomes:
+            if trial.decided:
+                break
+            if trial.take(row.label, row.prediction.prediction, row.prediction.score is not None):
+                return True
+        return False
 
     def dump(self) -> Any:
         return [self.task, self.decided, self._seen, sorted(self._values)]
