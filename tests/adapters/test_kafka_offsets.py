@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import uuid
 
 import pytest
@@ -50,4 +51,26 @@ def test_asking_does_not_disturb_the_group(kafka_bootstrap: str) -> None:
         consumer.poll(1, 0.2)
     consumer.commit({here: 0})
     assert not revoked
+    bus.close()
+
+
+@pytest.mark.kafka
+def test_a_pending_transaction_is_waited_for_longer_than_a_broker_that_is_away(kafka_bootstrap: str) -> None:
+    """A worker killed in a transaction holds its offsets back for 15 s; a request's own limit is shorter."""
+    topic, group = f"topic-{uuid.uuid4().hex}", f"group-{uuid.uuid4().hex}"
+    here = TopicPartition(topic, 0)
+    bus = KafkaBus({"bootstrap.servers": kafka_bootstrap})
+    impatient = KafkaBus({"bootstrap.servers": kafka_bootstrap}, timeout_s=3.0)
+    bus.create_topics([TopicSpec(topic, 1)])
+    consumer = bus.consumer(group, [topic])
+    while consumer.assignment() != [here]:
+        consumer.poll(1, 1.0)
+    transaction = bus.transaction(f"tx-{group}")
+    transaction.begin()
+    transaction.send_offsets(consumer, {here: 0})
+    ending = threading.Timer(5.0, transaction.commit)
+    ending.start()
+    assert impatient.committed(group, [here]) == {here: 0}
+    ending.join()
+    impatient.close()
     bus.close()

@@ -14,7 +14,7 @@ from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
 from driftbus.adapters.kafka.consumer import KafkaConsumer
-from driftbus.adapters.kafka.failures import translate
+from driftbus.adapters.kafka.failures import is_turned_away, translate
 from driftbus.adapters.kafka.offsets import GroupOffsets
 from driftbus.adapters.kafka.producer import KafkaProducer
 from driftbus.adapters.kafka.properties import KafkaProperties
@@ -29,6 +29,9 @@ Answer = TypeVar("Answer")
 
 # Python waits this much longer than librdkafka, whose error says more.
 _ANSWER_GRACE_S = 2.0
+
+# How soon a wrong password is told.
+_ANSWER_SLICE_S = 0.25
 
 # A created topic is known to its controller at once, to every broker a moment later.
 _PROPAGATION_PAUSE_S = 0.05
@@ -56,7 +59,11 @@ class KafkaBus:
         self._partitioner: Partitioner = partitioner
         self._timeout_s = timeout_s
         self._properties.check()
-        self._admin: AdminClient | None = self._properties.build(AdminClient, self._properties.admin())
+        # What librdkafka says of connections as a whole: a request that waits for one only times out.
+        self._turned_away: KafkaError | None = None
+        self._admin: AdminClient | None = self._properties.build(
+            AdminClient, self._properties.admin() | {"error_cb": self._on_error}
+        )
         self._readers = Readers(self._properties, timeout_s, self.partitions)
         self._offsets = GroupOffsets(self._properties, timeout_s)
         self._counts: dict[str, int] = {}
@@ -214,11 +221,23 @@ class KafkaBus:
         return self._admin
 
     def _result(self, future: Future[Any]) -> Any:
-        try:
-            return future.result(self._timeout_s + _ANSWER_GRACE_S)
-        finally:
-            # Its log lines wait to be served.
-            self._client().poll(0)
+        deadline_s = time.monotonic() + self._timeout_s + _ANSWER_GRACE_S
+        while True:
+            try:
+                return future.result(min(_ANSWER_SLICE_S, max(0.0, deadline_s - time.monotonic())))
+            except TimeoutError:
+                if time.monotonic() > deadline_s:
+                    raise
+            finally:
+                # Its log lines and errors wait to be served.
+                self._client().poll(0)
+            error, self._turned_away = self._turned_away, None
+            if error is not None:
+                raise KafkaException(error)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if is_turned_away(error):
+            self._turned_away = error
 
     def _keep(self, opened: Opened) -> Opened:
         with self._lock:

@@ -42,6 +42,9 @@ _UNREACHABLE = frozenset(
     }
 )
 
+# The broker, or TLS on the way to it, turned this client away: trying later may help, at once it does not.
+_TURNED_AWAY = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+
 _NO_SUCH_TOPIC = frozenset(
     {
         KafkaError.TOPIC_EXCEPTION,
@@ -54,6 +57,11 @@ _NO_SUCH_TOPIC = frozenset(
 def is_unreachable(error: KafkaError) -> bool:
     """Whether trying again can help."""
     return error.code() in _UNREACHABLE or error.retriable()
+
+
+def is_turned_away(error: KafkaError) -> bool:
+    """Whether user, password or certificate do not fit."""
+    return error.code() in _TURNED_AWAY
 
 
 def is_missing(error: KafkaError) -> bool:
@@ -75,6 +83,8 @@ def translate(error: KafkaError, doing: str, bootstrap: str, topic: str | None =
     """The driftbus error for a failed request. `doing` says what was tried, for people."""
     if topic is not None and is_missing(error):
         return MissingTopic(topic)
+    if is_turned_away(error):
+        return Unavailable(f"{doing}: Kafka at {bootstrap} turns this client away ({describe(error)})")
     if is_unreachable(error):
         return Unavailable(f"{doing}: no answer from Kafka at {bootstrap} ({describe(error)})")
     return BusError(f"{doing}: Kafka at {bootstrap} refused ({describe(error)})")

@@ -33,24 +33,23 @@ class GroupOffsets:
     """Committed offsets of any group. Thread-safe."""
 
     def __init__(self, properties: KafkaProperties, timeout_s: float) -> None:
+        self._properties = properties
         self._bootstrap = properties.bootstrap
         self._timeout_s = timeout_s
-        # Read-committed: librdkafka then asks for stable offsets, none that a pending transaction may change.
-        self._clients: KeptConsumers[str] = KeptConsumers(
-            lambda group: properties.build(Consumer, properties.group_consumer(group, reset="error"))
-        )
+        # By group, and whether only stable offsets count: those that no pending transaction may change.
+        self._clients: KeptConsumers[tuple[str, bool]] = KeptConsumers(self._opened)
 
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """See `driftbus.ports.Bus.committed`."""
         doing = f"asking for the offsets of group {group!r}"
-        deadline_s = time.monotonic() + _PENDING_LIMIT_S
-        with self._clients.lent(group) as client:
+        limit_s = time.monotonic() + _PENDING_LIMIT_S
+        with self._clients.lent((group, True)) as client:
             while True:
-                answers = self._answers(client, partitions, doing)
+                answers = self._answers(client, group, partitions, doing, limit_s)
                 errors = [answer.error for answer in answers if answer.error is not None]
                 if not errors:
                     break
-                if errors[0].code() != KafkaError.UNSTABLE_OFFSET_COMMIT or time.monotonic() > deadline_s:
+                if errors[0].code() != KafkaError.UNSTABLE_OFFSET_COMMIT or time.monotonic() > limit_s:
                     raise translate(errors[0], doing, self._bootstrap)
                 time.sleep(_PAUSE_S)
         return {
@@ -63,20 +62,46 @@ class GroupOffsets:
         """Close all clients."""
         self._clients.close()
 
-    def _answers(self, client: Consumer, partitions: Sequence[TopicPartition], doing: str) -> list[Partition]:
-        deadline_s = time.monotonic() + self._timeout_s
+    def _opened(self, kind: tuple[str, bool]) -> Consumer:
+        group, is_stable = kind
+        properties = self._properties.group_consumer(group, reset="error")
+        # What librdkafka goes by.
+        properties["isolation.level"] = "read_committed" if is_stable else "read_uncommitted"
+        return self._properties.build(Consumer, properties)
+
+    def _answers(
+        self, client: Consumer, group: str, partitions: Sequence[TopicPartition], doing: str, limit_s: float
+    ) -> list[Partition]:
         wait_s = min(_FIRST_WAIT_S, self._timeout_s)
+        deadline_s = time.monotonic() + self._timeout_s
         while True:
-            wanted = [Partition(*partition) for partition in partitions]
             try:
-                return client.committed(wanted, wait_s)
+                return client.committed(_wanted(partitions), wait_s)
             except KafkaException as error:
                 refused = _refusal(client)
-                left_s = deadline_s - time.monotonic()
-                if refused is not None or not is_unreachable(error.args[0]) or left_s <= 0:
+                if refused is not None or not is_unreachable(error.args[0]):
                     raise translate(refused or error.args[0], doing, self._bootstrap) from error
-            wait_s = min(2 * wait_s, max(_PAUSE_S, left_s))
+                now_s = time.monotonic()
+                if now_s > deadline_s:
+                    # While a transaction is pending librdkafka asks again by itself, and does not tell.
+                    if now_s > limit_s or not self._is_pending(group, partitions):
+                        raise translate(error.args[0], doing, self._bootstrap) from error
+                    deadline_s = time.monotonic() + self._timeout_s
+            wait_s = min(2 * wait_s, max(_PAUSE_S, deadline_s - time.monotonic()))
             time.sleep(_PAUSE_S)
+
+    def _is_pending(self, group: str, partitions: Sequence[TopicPartition]) -> bool:
+        """Whether the coordinator answers as soon as a pending transaction does not matter."""
+        with self._clients.lent((group, False)) as client:
+            try:
+                client.committed(_wanted(partitions), self._timeout_s)
+            except KafkaException:
+                return False
+        return True
+
+
+def _wanted(partitions: Sequence[TopicPartition]) -> list[Partition]:
+    return [Partition(*partition) for partition in partitions]
 
 
 def _refusal(client: Consumer) -> KafkaError | None:

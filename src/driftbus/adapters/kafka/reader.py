@@ -13,7 +13,13 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 
-from driftbus.adapters.kafka.failures import is_missing, is_unknown, is_unreachable, translate
+from driftbus.adapters.kafka.failures import (
+    is_missing,
+    is_turned_away,
+    is_unknown,
+    is_unreachable,
+    translate,
+)
 from driftbus.adapters.kafka.kept import KeptConsumers
 from driftbus.adapters.kafka.messages import Positions, to_records
 from driftbus.adapters.kafka.properties import KafkaProperties
@@ -176,6 +182,7 @@ def retried(
             reason: KafkaError = error.args[0]
             if topic is not None and is_missing(reason):
                 raise MissingTopic(topic) from error
-            if not is_unreachable(reason) or time.monotonic() > deadline_s:
+            is_hopeless = not is_unreachable(reason) or is_turned_away(reason)
+            if is_hopeless or time.monotonic() > deadline_s:
                 raise translate(reason, doing, bootstrap, topic) from error
         time.sleep(_RETRY_PAUSE_S)
