@@ -59,6 +59,8 @@ class StreamRules:
         ]
         self._of_name = lru_cache(_REMEMBERED_STREAMS)(self._settings_of_name)
         self._of_entries = lru_cache(_REMEMBERED_COMBINATIONS)(self._settings_of_entries)
+        # Asked for with every snapshot, and takes 100 µs: a fifth of one.
+        self._fingerprint_of = lru_cache(_REMEMBERED_STREAMS)(self._fingerprint_of_name)
 
     def stream(self, name: str) -> StreamSettings:
         """The settings of one stream. Equal combinations of entries give the same object."""
@@ -69,6 +71,9 @@ class StreamRules:
 
         Policy, labels, join, sampling, metrics and redaction are not in it: changing them resets nothing.
         """
+        return self._fingerprint_of(name)
+
+    def _fingerprint_of_name(self, name: str) -> str:
         settings = dataclasses.asdict(self.stream(name))
         watched = {key: settings[key] for key in _MODELS_DEPEND_ON}
         watched["features"].pop("redact")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from driftbus.core.owed import Owed
@@ -42,8 +42,10 @@ class PolicyState:
             self.in_flight = None
 
     def dump(self) -> Any:
-        state = asdict(self)
-        state["owed"] = list(state["owed"].values())
+        # Not by `asdict` as a whole: it copies every list and mapping, 30 µs of a snapshot.
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        state["in_flight"] = None if self.in_flight is None else self.in_flight.dump()
+        state["owed"] = [asdict(one) for one in self.owed.values()]
         return state
 
     @classmethod
