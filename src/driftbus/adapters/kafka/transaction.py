@@ -42,6 +42,11 @@ _BUSY_LIMIT_S = 30.0
 _CLOSE_TIMEOUT_S = 5.0
 
 
+# Seen when the producer was fenced while it flushed: the Python client returns "NULL without setting an
+# exception" from calls that serve callbacks. Whatever it was, the transaction's state is unknown.
+_FAILURES = (KafkaException, SystemError)
+
+
 class _State(Enum):
     IDLE = "idle"
     OPEN = "open"
@@ -143,7 +148,7 @@ class KafkaTransaction:
             self._produce_when_room(
                 topic, value, key, place, callback, None, timestamp_ms or 0, list(headers)
             )
-        except KafkaException as error:
+        except _FAILURES as error:
             raise self._broken("produce", error.args[0]) from error
 
     def flush(self) -> list[int]:
@@ -151,7 +156,7 @@ class KafkaTransaction:
             raise self._unusable("flush")
         try:
             left = self._client.flush(self._limit_s)
-        except KafkaException as error:
+        except _FAILURES as error:
             raise self._broken("flush", error.args[0]) from error
         if self._undelivered is not None:
             raise self._broken("flush", self._undelivered)
@@ -173,7 +178,7 @@ class KafkaTransaction:
         positions = [Partition(*partition, offset) for partition, offset in offsets.items()]
         try:
             self._client.send_offsets_to_transaction(positions, consumer.group_metadata(), self._limit_s)
-        except (KafkaException, RuntimeError) as error:
+        except (*_FAILURES, RuntimeError) as error:
             # RuntimeError: the consumer is closed.
             raise self._broken("send_offsets", error.args[0]) from error
 
@@ -182,7 +187,7 @@ class KafkaTransaction:
             raise self._unusable("commit")
         try:
             self._client.commit_transaction(self._limit_s)
-        except KafkaException as error:
+        except _FAILURES as error:
             raise self._broken("commit", error.args[0]) from error
         self._state = _State.IDLE
 
@@ -194,7 +199,7 @@ class KafkaTransaction:
         self._state = _State.BROKEN
         try:
             self._client.abort_transaction(self._limit_s if was_open else _CLOSE_TIMEOUT_S)
-        except KafkaException as error:
+        except _FAILURES as error:
             raise self._broken("abort", error.args[0]) from error
         if was_open:
             self._state = _State.IDLE
@@ -204,7 +209,7 @@ class KafkaTransaction:
         if self._state is _State.CLOSED:
             return
         if self._state in (_State.OPEN, _State.BROKEN):
-            with contextlib.suppress(KafkaException):
+            with contextlib.suppress(*_FAILURES):
                 self._client.abort_transaction(_CLOSE_TIMEOUT_S)
         self._destroy()
         self._closed(self)
@@ -224,7 +229,7 @@ class KafkaTransaction:
                 self._produce(*record)
             except BufferError:
                 continue
-            except KafkaException as error:
+            except _FAILURES as error:
                 raise self._broken("produce", error.args[0]) from error
             return
         raise self._broken("produce", f"the queue stayed full for {self._limit_s:.0f} s")
