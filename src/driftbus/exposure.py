@@ -11,7 +11,14 @@ from typing import NamedTuple
 from driftbus import __version__
 from driftbus.core.ledger import DELAY_BOUNDS_MS
 from driftbus.core.monitor import StreamMonitor
-from driftbus.core.stream_views import NO_LEVELS, chart, levels_of, stream_detail, stream_view
+from driftbus.core.stream_views import (
+    NO_LEVELS,
+    chart,
+    failed_metrics,
+    levels_of,
+    stream_detail,
+    stream_view,
+)
 from driftbus.core.views import (
     ChartPoint,
     HistogramView,
@@ -136,6 +143,9 @@ class WorkerSource:
                 steps_total=counters.steps,
                 rebalances_total=counters.rebalances,
                 limits=self._limits(w),
+                custom_metrics_failed=sum(
+                    len(failed_metrics(m)) for t in w.tasks.values() for m in t.partition.streams.values()
+                ),
                 transaction_duration=HistogramView(
                     TRANSACTION_BOUNDS_S, tuple(counters.transaction_counts), counters.transaction_seconds
                 ),

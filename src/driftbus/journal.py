@@ -12,7 +12,7 @@ ring would overwrite it, the laggards are snapshotted; so a recovery folds at mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ class Journal:
             self.changed.setdefault(stream, n)
         if self.join_changed is None:
             self.join_changed = n
-        for stream in self._laggards(n, everything):
+        for stream in self._laggards(n, everything, partition.defects):
             yield from self._stream(partition, stream, n)
         if everything or n - self.join_snapshot_at >= JOIN_STEPS:
             yield from self._join(partition, n)
@@ -92,8 +92,9 @@ class Journal:
         record = orjson.dumps(self._record(n, given, result, ranges, clock_start))
         yield from split(f"step/{n % RING}", seal(record, self.config_hash))
 
-    def _laggards(self, n: int, everything: bool) -> list[str]:
-        """The longest changed streams: their share of this step, and all that the ring would lose."""
+    def _laggards(self, n: int, everything: bool, set_aside: Iterable[str]) -> list[str]:
+        """The longest changed streams: their share of this step, and all that the ring would lose. What was
+        set aside in this step is so for good: what raised may not raise again when it is folded again."""
         if everything:
             return list(self.changed)
         self._credit += len(self.changed) / SNAPSHOT_STEPS
@@ -104,6 +105,7 @@ class Journal:
             if n - first < RING - 2:
                 break
             chosen.append(stream)
+        chosen += [stream for stream in set_aside if stream in self.changed and stream not in chosen]
         return chosen
 
     def _stream(self, partition: Partition, stream: str, n: int) -> Iterator[StateRecord]:

@@ -31,6 +31,7 @@ from driftbus.journal import Ranges
 from driftbus.ports import Bus, Consumer, Record, TopicPartition, Transaction
 from driftbus.publish import Publisher
 from driftbus.restore import Task, restore
+from driftbus.setbacks import Setbacks
 from driftbus.topics import check_topics
 from driftbus.watchdog import Heartbeat
 
@@ -90,6 +91,7 @@ class Worker:
         self._lag_at = 0.0
         self._paused: set[TopicPartition] = set()
         self._backlog = Backlog(self._short)
+        self._setbacks = Setbacks()
 
     def stop(self) -> None:
         """Ask the loop to finish its step, commit and leave the group. Any thread, any signal."""
@@ -196,7 +198,7 @@ class Worker:
                     progress.journal.next_step,
                     len(progress.partition.streams),
                 )
-                _tell(progress.partition.defects)
+                self._setbacks.tell(progress.partition, progress.partition.streams)
                 return
             self.restoring[number] = (work, progress)
             if time.monotonic() > until:
@@ -349,7 +351,7 @@ class Worker:
                 whole = everything or task.fresh or (not topics and self._is_quiet(task, time.monotonic()))
                 state = list(task.journal.step(task.partition, given, result, ranges, clock, whole))
                 publisher.state(number, state)
-                _tell(task.partition.defects)
+                self._setbacks.tell(task.partition, result.touched)
                 task.fresh, task.stepped_at = False, time.monotonic()
                 for name in INPUTS:
                     offsets[TopicPartition(self._topics[name], number)] = task.positions[name]
@@ -406,15 +408,3 @@ class Worker:
             where = self._bus.partition_for(self._topics["predictions"], stream.encode())
             self._home[stream] = where
         return where
-
-
-def _tell(defects: dict[str, Exception]) -> None:
-    """Log why streams were set aside, with tracebacks: each is a defect of driftbus to be reported."""
-    for stream, error in defects.items():
-        log.critical(
-            "stream %r is set aside, its outcomes go on without being watched: a defect of driftbus, "
-            "please report it with this traceback",
-            stream,
-            exc_info=error,
-        )
-    defects.clear()

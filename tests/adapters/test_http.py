@@ -100,6 +100,13 @@ def test_the_list_is_worst_first_and_can_be_cut(server: HttpServer) -> None:
     assert len(json.loads(ask(server, "/api/streams?limit=-1&charts=x")[2])["streams"]) == 6
 
 
+def test_whom_nobody_watches_comes_first(server: HttpServer, source: LiveSource) -> None:
+    source.set_aside = ["control"]
+    first = json.loads(ask(server, "/api/streams?limit=1")[2])["streams"][0]
+    assert (first["stream"], first["defect"]) == ("control", "TypeError")
+    assert b'driftbus_stream_set_aside{stream="control"} 1\n' in ask(server, "/metrics")[2]
+
+
 def test_one_stream_in_full(server: HttpServer) -> None:
     status, headers, body = ask(server, "/api/streams/fraud")
     assert status == 200

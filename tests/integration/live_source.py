@@ -51,6 +51,7 @@ class LiveSource:
         self.drifted = self.names[:drifted]
         self.is_alive = True
         self.is_ready = True
+        self.set_aside: list[str] = []
         self.turn = 0  # each read of the worker moves the counters, as a running worker does
 
     def alive(self) -> bool:
@@ -172,6 +173,7 @@ class LiveSource:
             request_in_flight=f"rq-{name}-1" if drifted and not first else None,
             unknown_request_ids_total=1,
             slices=("region=eu", "region=us"),
+            defect="TypeError" if name in self.set_aside else None,
         )
 
     def streams(self) -> list[StreamView]:

@@ -80,7 +80,16 @@ def stream_view(monitor: StreamMonitor, partition: int, levels: Levels | None = 
         request_in_flight=monitor.policy.in_flight,
         unknown_request_ids_total=monitor.policy.unknown_requests,
         slices=tuple(slices),
+        defect=monitor.defect and monitor.defect.partition(":")[0],
+        failed_metrics=failed_metrics(monitor),
     )
+
+
+def failed_metrics(monitor: StreamMonitor) -> tuple[str, ...]:
+    """Custom metrics of a stream that raised and are off, in any of its versions."""
+    if not monitor.settings.custom_metrics:
+        return ()
+    return tuple(sorted({name for v in monitor.versions.values() for name in v.performance.failed}))
 
 
 def stream_detail(monitor: StreamMonitor, partition: int) -> StreamDetail:

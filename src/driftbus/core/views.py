@@ -150,6 +150,8 @@ class StreamView:
     request_in_flight: str | None = None
     unknown_request_ids_total: int = 0
     slices: tuple[str, ...] = ()  # "region=eu"
+    defect: str | None = None  # set aside: the kind of error alone, its text may hold what is redacted
+    failed_metrics: tuple[str, ...] = ()  # custom metrics that raised and are off
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ class WorkerView:
     steps_total: int = 0
     rebalances_total: int = 0
     limits: Mapping[str, LimitView] = field(default_factory=dict)  # "max_pending" → used, limit
+    custom_metrics_failed: int = 0  # over all streams
     transaction_duration: HistogramView | None = None
     label_delay: HistogramView | None = None
 

@@ -18,10 +18,15 @@ from driftbus.core.views import ChartPoint, EpisodeView, StreamDetail, StreamVie
 # soon, the rest perhaps. Categories that are not named here count as 1.
 _WEIGHT = {"concept": 4, "quality": 3, "labelling": 3, "prediction": 2}
 
+# Before everything that is at least seen.
+_NOT_WATCHED = 5.0
+
 
 def badness(view: StreamView) -> tuple[float, float, int]:
     """Sorts streams worst first when sorted in reverse: weight of the worst open episode, how far its error
     moved, and when the stream last drifted."""
+    if view.defect is not None:
+        return _NOT_WATCHED, 0.0, view.last_drift_ms or 0
     weight = max((_WEIGHT.get(e.category, 1) for e in view.open_episodes if not e.muted), default=0)
     moved = max((_error_moved(e) for e in view.open_episodes if not e.muted), default=0.0)
     if not weight and view.request_in_flight is not None:

@@ -75,6 +75,9 @@ TRANSACTION_DURATION = _metric(
 LABEL_DELAY = _metric(
     "label_delay_seconds", "histogram", "Event time from a prediction to its label.", unit="seconds"
 )
+CUSTOM_FAILED = _metric(
+    "custom_metrics_failed", "gauge", "Metrics of one's own that raised and are off, over all streams."
+)
 LIMIT_USED = _metric("limit_used", "gauge", "How much of a bound under `limits` is used.", ("limit",))
 LIMIT_MAX = _metric("limit_max", "gauge", "The bound itself, as configured.", ("limit",))
 
@@ -155,6 +158,12 @@ REQUEST_IN_FLIGHT = _metric(
 UNKNOWN_REQUESTS = _metric(
     "unknown_retrain_request_ids_total", "counter", "Model events naming a request nobody knows.", _STREAM
 )
+SET_ASIDE = _metric(
+    "stream_set_aside",
+    "gauge",
+    "1 while a stream is not watched because of a defect, and only counted.",
+    _STREAM,
+)
 MODEL_VERSIONS = _metric("model_versions", "gauge", "Model versions watched side by side.", _STREAM)
 STREAM_INFO = _metric(
     "stream_info",
@@ -166,13 +175,13 @@ STREAM_INFO = _metric(
 WORKER_METRICS = (
     BUILD_INFO, WORKER_INFO, UPTIME, CONNECTED, READY, STREAMS, EXPORTED, EXPORT_DROPPED, EXPORT_DURATION,
     RECORDS, PUBLISHED, DEAD_LETTERS, MISROUTED, STEPS, REBALANCES, TRANSACTION_DURATION, LABEL_DELAY,
-    LIMIT_USED, LIMIT_MAX,
+    LIMIT_USED, LIMIT_MAX, CUSTOM_FAILED,
 )  # fmt: skip
 PARTITION_METRICS = (RESTORED_RATIO, PENDING, EARLY_LABELS, REMEMBERED, WATERMARK, LAG)
 STREAM_METRICS = (
     PREDICTIONS, OUTCOMES, UNMATCHED, DUPLICATES, CORRECTIONS, LAST_PREDICTION, LAST_LABEL, MODEL_METRIC,
     MODEL_METRIC_WINDOW, CHALLENGER_METRIC, EPISODES_OPENED, EPISODES_CLOSED, EPISODE_OPEN, LAST_DRIFT,
-    REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, MODEL_VERSIONS, STREAM_INFO,
+    REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, MODEL_VERSIONS, SET_ASIDE, STREAM_INFO,
 )  # fmt: skip
 ALL_METRICS = WORKER_METRICS + PARTITION_METRICS + STREAM_METRICS
 

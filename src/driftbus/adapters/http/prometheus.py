@@ -82,6 +82,7 @@ def _worker_families(worker: WorkerView, exported: int, dropped_total: int, last
         _histogram(t.LABEL_DELAY, worker.label_delay),
         _counts(t.LIMIT_USED, {name: limit.used for name, limit in worker.limits.items()}),
         _counts(t.LIMIT_MAX, {name: limit.limit for name, limit in worker.limits.items()}),
+        one(t.CUSTOM_FAILED, worker.custom_metrics_failed),
     ]
     partitions = [(str(p.partition), p) for p in worker.partitions]
     families += [

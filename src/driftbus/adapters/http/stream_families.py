@@ -195,6 +195,17 @@ def _in_flight(rows: Rows) -> Family:
     )
 
 
+def _set_aside(rows: Rows) -> Family:
+    name = t.SET_ASIDE.name
+    return Family(
+        t.SET_ASIDE,
+        [
+            f"{name}{at}}} {0 if view.defect is None else 1}"
+            for view, at in zip(rows.views, rows.labels, strict=True)
+        ],
+    )
+
+
 def _info(rows: Rows) -> Family:
     name = t.STREAM_INFO.name
     lines: list[str] = []
@@ -229,5 +240,6 @@ STREAM_FAMILIES: tuple[Callable[[Rows], Family], ...] = (
     _in_flight,
     _plain(t.UNKNOWN_REQUESTS, "unknown_request_ids_total"),
     _plain(t.MODEL_VERSIONS, "model_versions"),
+    _set_aside,
     _info,
 )

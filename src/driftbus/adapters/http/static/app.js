@@ -40,6 +40,7 @@ function moment(ms) {
 
 /** What a stream's state is called: its tone is also its colour. */
 function stateOf(view) {
+  if (view.defect) return { tone: "bad", text: `set aside: ${view.defect}` };
   const open = view.open_episodes.filter((e) => !e.muted);
   if (open.length) {
     const worst = open.find((e) => e.category === "concept") ?? open[0];
