@@ -23,7 +23,7 @@ Whoever measures a variant of the defaults adds a row to VARIANTS.md: the tables
 
     matching.py    the protocol's rules: episodes, windows, false ones
     simulated.py   S1, S1b, S2;  recorded.py  S3, S4;  utility.py  S5
-    contenders.py  who takes part;  product.py  driftbus itself;  oracle.py
+    contenders.py  who takes part;  product.py  driftbus itself;  oracle.py;  tuning.py  equal false alarms
     runs.py        processes and cache;  suites/  cells and tables;  cost.py  µs per event
 """
 

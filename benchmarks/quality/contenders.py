@@ -27,7 +27,7 @@ PRODUCT = "driftbus"
 # River's own dummies: ours are told apart by what they do.
 _DUMMIES = frozenset({"dummy", "no_drift"})
 # As QUALITY.md counts it: a detector of errors looks for rises where it can be told to.
-_PARAMS: dict[str, dict[str, Any]] = {"page_hinkley": {"mode": "up"}}
+PARAMS: dict[str, dict[str, Any]] = {"page_hinkley": {"mode": "up"}}
 ORACLES = {"oracle 1/100k": 1e5, "oracle 1/1M": 1e6}
 DUMMIES = ("never", "always", "every 5,000")
 # A detector this slow is given one repetition in so many, and is left out by `--quick`: KSWIN takes 200 µs
@@ -178,7 +178,7 @@ def everybody() -> dict[str, Contender]:
     for name in registry.names():
         if name not in _DUMMIES:
             bits = name in CLASSES and ".binary" in CLASSES[name].__module__
-            found.append(Bare(name, DetectorSpec(name, _PARAMS.get(name, {})), bits))
+            found.append(Bare(name, DetectorSpec(name, PARAMS.get(name, {})), bits))
     found += [Dummy("never", 0), Dummy("always", 1), Dummy("every 5,000", 5_000)]
     return {one.name: one for one in found}
 
@@ -192,7 +192,7 @@ def named(text: str) -> Contender:
     if text in known:
         return known[text]
     name, _, given = text.partition(":")
-    params = dict(_PARAMS.get(name, {}))
+    params = dict(PARAMS.get(name, {}))
     for part in given.split(",") if given else ():
         key, _, value = part.partition("=")
         params[key] = _value(value)

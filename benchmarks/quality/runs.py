@@ -28,6 +28,7 @@ MAKERS = {
     "s1 null": simulated.bernoulli_null,
     "s1b": simulated.twice,
     "s2": simulated.dependent,
+    "s6": simulated.told_apart,
     "s3": recorded.classified,
     "s4": recorded.regressed,
 }

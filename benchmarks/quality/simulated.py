@@ -83,6 +83,25 @@ def twice(zone: str, p0: float, size: str, distance: int, rep: int) -> Stream:
     return Stream(f"p {p0:g} {size} D {distance} #{rep}", signal, True, changes, rates=(p0, p1), seed=seed)
 
 
+# A staircase: so many steps of so much, so many rows apart; a short event: so many rows of so much more.
+STAIRS, STAIR_RISE, STAIR_ROWS = 5, 0.06, 2_000
+EVENT_RISE, EVENT_ROWS = 0.3, 400
+
+
+def told_apart(zone: str, p0: float, what: str, rep: int) -> Stream:
+    """S6: a `staircase`, or an `event` after which all is as before; both begin after 10,000 rows."""
+    seed = seed_of(zone, "s6", p0, what, rep)
+    at = np.arange(BEFORE + AFTER) - BEFORE
+    if what == "staircase":
+        rate = p0 + STAIR_RISE * np.clip(at // STAIR_ROWS + 1, 0, STAIRS)
+        change = Change(BEFORE, BEFORE + (STAIRS - 1) * STAIR_ROWS + 1, kind="incremental")
+    else:
+        rate = np.where((at >= 0) & (at < EVENT_ROWS), p0 + EVENT_RISE, p0)
+        change = Change(BEFORE, BEFORE + EVENT_ROWS)
+    signal = (np.random.default_rng(seed).random(len(rate)) < rate).astype(float)
+    return Stream(f"p {p0:g} {what} #{rep}", signal, True, (change,), seed=seed)
+
+
 def _ar(rng: np.random.Generator, rows: int, factor: float) -> Floats:
     noise = rng.standard_normal(rows) * np.sqrt(1.0 - factor * factor)
     noise[0] /= np.sqrt(1.0 - factor * factor)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.quality.suites import s1, s1b, s2, s3, s4, s5, s6
+from benchmarks.quality.suites import s1, s1b, s2, s3, s4, s5, s6, tuned
 from benchmarks.quality.suites.plan import Suite
 
 ALL: dict[str, Suite] = {
     "s1": s1.SUITE,
+    "tuned": tuned.SUITE,
     "s1b": s1b.SUITE,
     "s2": s2.SUITE,
     "s3": s3.SUITE,

@@ -20,6 +20,7 @@ from benchmarks.quality.suites.plan import Plan, Suite
 SHAPES = (("step", 0), ("linear", 2_000), ("sigmoid", 2_000), ("linear", 8_000), ("sigmoid", 8_000))
 QUICK_SHAPES = (("step", 0), ("linear", 2_000), ("linear", 8_000))
 REPS, QUICK_REPS = 50, 10
+OTHERS = ("staircase", "event")
 # Kinds of the two questions that are asked of simulated changes: was it a step?
 _STEP = {"sudden": "sudden", "gradual": "gradual", "incremental": "gradual"}
 
@@ -40,7 +41,13 @@ def tasks(plan: Plan) -> list[tuple[str, Cell]]:
             "s1", (p0, size, shape, width), (QUICK_REPS if width else s1.QUICK_STEPS) if plan.quick else REPS
         )
     ]
-    return [(name, cell) for name in names for cell in [*simulated, *s3.cells(plan)]]
+    others = [
+        cell
+        for p0 in s1.rates(plan)
+        for what in OTHERS
+        for cell in chunks("s6", (p0, what), QUICK_REPS if plan.quick else REPS)
+    ]
+    return [(name, cell) for name in names for cell in [*simulated, *others, *s3.cells(plan)]]
 
 
 def _pairs(runs: Sequence[Run]) -> list[tuple[Change, Episode]]:
@@ -127,7 +134,36 @@ def report(plan: Plan, results: Results) -> str:
         "interval holds the start, when opened",
         "in the end",
     ]
-    return "\n\n".join([layout.table(head, rows), _recurrence(results), _resolutions(results)])
+    return "\n\n".join(
+        [layout.table(head, rows), _others(results), _recurrence(results), _resolutions(results)]
+    )
+
+
+def _others(results: Results) -> str:
+    """What becomes of a staircase, and of an event that passes."""
+    rows = []
+    for what in OTHERS:
+        runs = [
+            run
+            for (who, cell), some in results.items()
+            if who == PRODUCT and cell.maker == "s6" and cell.args[1] == what
+            for run in some
+        ]
+        told = [episode for run in runs for episode in run.seen.episodes]
+        kinds = Counter(episode.last_kind or "undetermined" for episode in told)
+        ends = Counter(episode.resolution or "open" for episode in told)
+        rows.append(
+            [
+                what,
+                str(len(runs)),
+                str(len(told)),
+                ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "–",
+                ", ".join(f"{count} {end}" for end, count in ends.most_common()) or "–",
+                str(sum(run.seen.requests > 0 for run in runs)),
+            ]
+        )
+    head = ["S6, driftbus", "streams", "episodes", "kinds in the end", "ends", "streams with a request"]
+    return layout.table(head, rows)
 
 
 def _recurrence(results: Results) -> str:
