@@ -59,8 +59,9 @@ def unreachable(settings: Settings, error: BusError) -> Finding:
 
 def bus_findings(bus: Bus, settings: Settings) -> Iterator[Finding]:
     """Everything about the bus, in the order in which one thing needs the other."""
+    hidden: dict[str, BusError] = {}
     try:
-        counts = _partition_counts(bus, settings)
+        counts = _partition_counts(bus, settings, hidden)
     except BusError as error:
         yield unreachable(settings, error)
         for name in ("topics", "partitions", "partitioner", "permissions"):
@@ -70,12 +71,14 @@ def bus_findings(bus: Bus, settings: Settings) -> Iterator[Finding]:
     missing = [settings.topics[short] for short, count in counts.items() if count is None]
     if missing:
         yield Finding("topics", False, f"missing: {', '.join(missing)}", "driftbus topics create")
+    elif hidden:
+        yield Finding("topics", None, f"{len(counts)} exist; this user may not see {len(hidden)} others")
     else:
         yield Finding("topics", True, f"all {len(counts)} exist")
     yield _equal_partitions(counts, settings)
     existing = {short: count for short, count in counts.items() if count is not None}
     yield _partitioner(bus, settings, existing)
-    yield _permissions(bus, settings, existing)
+    yield _permissions(bus, settings, existing, hidden)
 
 
 def _address(settings: Settings) -> str:
@@ -84,18 +87,27 @@ def _address(settings: Settings) -> str:
     return f"Kafka at {settings.kafka.get('bootstrap.servers', settings.kafka.get('metadata.broker.list'))}"
 
 
-def _partition_counts(bus: Bus, settings: Settings) -> dict[str, int | None]:
+def _partition_counts(bus: Bus, settings: Settings, hidden: dict[str, BusError]) -> dict[str, int | None]:
+    """Partitions per topic, None where there is no such topic; what may not be looked at goes to `hidden`."""
     counts: dict[str, int | None] = {}
     for short, full in settings.topics.items():
         try:
             counts[short] = bus.partitions(full)
         except MissingTopic:
             counts[short] = None
+        except Unavailable:
+            raise
+        except BusError as error:
+            if settings.bus != "kafka":
+                raise
+            hidden[short] = error
     return counts
 
 
 def _equal_partitions(counts: dict[str, int | None], settings: Settings) -> Finding:
-    found = {settings.topics[short]: counts[short] for short in CO_PARTITIONED if counts[short] is not None}
+    found = {
+        settings.topics[short]: counts[short] for short in CO_PARTITIONED if counts.get(short) is not None
+    }
     if not found:
         return Finding("partitions", None, "no topics yet")
     if len(set(found.values())) == 1:
@@ -145,8 +157,10 @@ def _partitioner(bus: Bus, settings: Settings, counts: dict[str, int]) -> Findin
     return Finding("partitioner", True, f"{settings.partitioner} placed all {seen} recent records")
 
 
-def _permissions(bus: Bus, settings: Settings, counts: dict[str, int]) -> Finding:
-    """Try what the worker does: read, ask for the group's offsets, write in a transaction (aborted)."""
+def _permissions(
+    bus: Bus, settings: Settings, counts: dict[str, int], hidden: dict[str, BusError]
+) -> Finding:
+    """Try what the worker does: ask for the group's offsets, write in a transaction (aborted), read."""
     refused: list[str] = []
     needed: list[str] = []
 
@@ -154,33 +168,34 @@ def _permissions(bus: Bus, settings: Settings, counts: dict[str, int]) -> Findin
         refused.append(f"{what}: {error}")
         needed.append(acl)
 
+    for short, error in hidden.items():
+        # Kafka lets see what may be read or written: neither is granted.
+        tried(f"looking at {settings.topics[short]}", _topic_acl(short, settings), error)
     try:
         inputs = [TopicPartition(settings.topics[short], 0) for short in INPUTS if short in counts]
         bus.committed(settings.group, inputs)
     except BusError as error:
         tried("offsets of the group", f"Read on group {settings.group}", error)
+    for output, refusal in _written(bus, settings, [short for short in OUTPUTS if short in counts]):
+        if output is None:
+            ids = f"Write on transactional ids that begin with {settings.group}-"
+            tried("opening a transaction", ids, refusal)
+        else:
+            full = settings.topics[output]
+            tried(f"writing {full}", f"Write on {full}", refusal)
     for short in ("state", "outcomes"):
         full = settings.topics[short]
         if short not in counts:
             continue
         try:
-            end = bus.end_offset(full, 0, committed=True)
+            # What has just been written, too: an empty range would be read without asking the broker.
+            end = bus.end_offset(full, 0, committed=False)
             start = max(bus.begin_offset(full, 0), end - 1)
-            next(iter(bus.read_from(full, 0, start, end)), None)
+            next(iter(bus.read_from(full, 0, start, end, committed=False)), None)
         except OffsetOutOfRange:
             continue
         except BusError as error:
             tried(f"reading {full}", f"Read on {full}", error)
-    for short in OUTPUTS:
-        if short in counts:
-            full = settings.topics[short]
-            try:
-                _write_and_abort(bus, settings, full)
-            except BusError as error:
-                ids = f"Write and Describe on transactional ids that begin with {settings.group}"
-                tried(f"writing {full}", f"Write on {full}, {ids}", error)
-                if isinstance(error, Unavailable):
-                    break
     if refused:
         return Finding("permissions", False, "; ".join(refused), _acl(", ".join(dict.fromkeys(needed))))
     if len(counts) < len(settings.topics):
@@ -188,15 +203,40 @@ def _permissions(bus: Bus, settings: Settings, counts: dict[str, int]) -> Findin
     return Finding("permissions", True, "reading, offsets and transactions")
 
 
-def _write_and_abort(bus: Bus, settings: Settings, topic: str) -> None:
-    transaction = bus.transaction(f"{settings.group}-check-{socket.gethostname()}")
-    try:
-        transaction.begin()
-        transaction.produce(topic, key=b"driftbus check", value=b"{}", partition=0)
-        transaction.flush()
-        transaction.abort()
-    finally:
-        transaction.close()
+def _topic_acl(short: str, settings: Settings) -> str:
+    rights = [
+        right
+        for right, topics in (("Read", (*INPUTS, "outcomes", "state")), ("Write", OUTPUTS))
+        if short in topics
+    ]
+    return f"{' and '.join(rights)} on {settings.topics[short]}"
+
+
+def _written(bus: Bus, settings: Settings, shorts: list[str]) -> Iterator[tuple[str | None, BusError]]:
+    """Topics that may not be written, and what was said; None where no transaction at all may be opened."""
+    left = list(shorts)
+    while left:
+        try:
+            transaction = bus.transaction(f"{settings.group}-check-{socket.gethostname()}")
+        except BusError as error:
+            yield None, error
+            return
+        try:
+            while left:
+                short = left.pop(0)
+                transaction.begin()
+                # A refusal is told by the delivery report, which only those get who want the offset.
+                transaction.produce(
+                    settings.topics[short], key=b"driftbus check", value=b"{}", partition=0, want_offset=True
+                )
+                transaction.flush()
+                transaction.abort()
+        except BusError as error:
+            yield short, error
+            if isinstance(error, Unavailable):
+                return
+        finally:
+            transaction.close()
 
 
 def _acl(needed: str) -> str:
