@@ -108,9 +108,10 @@ def take_in(records: Mapping[str, Sequence[Record]], admits: Callable[[str], boo
             _, _, offsets, _, values, headers, times = zip(*some, strict=True)
             events = None if any(headers) else decode_alike(topic, values, plain_bytes)
             if events is not None and all(events):
-                streams = set(map(_stream_of, events)) - admitted
+                # In record order: where there is no room for all, the first to come are admitted.
+                streams = [one for one in dict.fromkeys(map(_stream_of, events)) if one not in admitted]
                 if all(map(admits, streams)):
-                    admitted |= streams
+                    admitted.update(streams)
                     run.events.extend(events)
                     run.offsets.extend(offsets)
                     run.times.extend(times)

@@ -142,7 +142,8 @@ class _Places:
     def _end(self) -> int:
         if self._outcome_offsets:
             return self._outcome_offsets[-1] + 1
-        return self._bus.end_offset(self._topics["outcomes"], self._partition, committed=True)
+        # Nor is more of this partition on its way; the committed end may lie before what others left open.
+        return self._bus.end_offset(self._topics["outcomes"], self._partition, committed=False)
 
     def of_onset(self, event: DriftEvent) -> dict[str, Any]:
         onset = event.onset
@@ -171,4 +172,5 @@ class _Places:
             return self._correction_offsets[known - 1] + 1
         if self._correction_offsets:
             return self._correction_offsets[0]
-        return self._bus.end_offset(self._topics["label-corrections"], self._partition, committed=True)
+        # A transaction that another worker left open may hold the committed end back, before known ones.
+        return self._bus.end_offset(self._topics["label-corrections"], self._partition, committed=False)
