@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from driftbus.config import Settings
-from driftbus.errors import BusError, Fenced, StateError
+from driftbus.errors import BusError, Fenced, StateError, Unavailable
 from driftbus.intake import INPUTS
 from driftbus.journal import RING
 from driftbus.ports import Bus, TopicPartition
@@ -123,6 +124,21 @@ def test_more_partitions_stop_the_start(site: Site, which: str) -> None:
     site.administer(lambda admin: admin.create_partitions(topics))
     until(lambda: all(site.bus.partitions(topic) == 2 for topic in site.settings.topics.values()))
     assert "1 partitions, now they have 2" in refused(site.bus, site.settings)
+
+
+def test_a_request_that_is_never_answered_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even with an error, as a broker that is starting on a loaded machine was seen to do."""
+    from driftbus.adapters.kafka.bus import AdminClient, KafkaBus
+
+    def forgotten(admin: Any, topics: Any, **how: Any) -> dict[str, Future[Any]]:
+        return {"inputs": Future()}
+
+    monkeypatch.setattr(AdminClient, "describe_topics", forgotten)
+    monkeypatch.setattr("driftbus.adapters.kafka.bus._ANSWER_GRACE_S", 0.0)
+    bus = KafkaBus({"bootstrap.servers": "127.0.0.1:1"}, timeout_s=0.1)
+    with pytest.raises(Unavailable, match="no answer"):
+        bus.partitions("inputs")
+    bus.close()
 
 
 # --- what must go on -----------------------------------------------------------------------------------
