@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -213,3 +214,28 @@ def test_any_text_unpacks_or_is_refused(text: str) -> None:
     except ValueError:
         return
     assert pack(unpack(text))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_long_blocks_of_counts_equal_their_rows(seed: int) -> None:
+    """Whole bins are added at once where rows come in order; late rows among them, and new classes."""
+    rng = Random(seed)
+    windows, count = seed % 2 == 0, rng.randint(1, 600)
+    block, single = History(5, windows), History(5, windows)
+    tss = sorted(rng.randint(0, 10**6) for _ in range(count))
+    for _ in range(seed % 3):
+        tss[rng.randrange(count)] = rng.randint(0, 10**6)
+    values = None if seed % 5 == 0 else [rng.choice([0, 1, 0.0, 1.0]) for _ in range(count)]
+    labels = (
+        None if seed % 4 == 0 else [rng.choice([0, 1, True, "x", None, 2, 3, 4, 6.0]) for _ in range(count)]
+    )
+    start = 0
+    while start < count:
+        part = slice(start, start + rng.choice([1, 5, 8, 30, 200]))
+        these: list[Any] = [None if column is None else column[part] for column in (values, labels)]
+        block.extend(range(start, start + len(tss[part])), tss[part], *these)
+        start = part.stop
+    for i in range(count):
+        row: list[Any] = [None if column is None else [column[i]] for column in (values, labels)]
+        single.extend([i], [tss[i]], *row)
+    assert orjson.dumps(block.dump()) == orjson.dumps(single.dump())

@@ -49,7 +49,9 @@ def columns(
         losses = np.array([row.loss for row in rows], dtype=np.int64)
         return ClassColumns(pair_codes, keys, losses, fixed)
     usable = (values >= 0.0) & (values <= 1.0) & (pair_codes > 0)
-    values[~usable] = 0.5
+    gaps = not usable.all()
+    if gaps:
+        values[~usable] = 0.5
     positive = np.array(codes.positive, dtype=bool)[pair_codes]
     truth = np.where(positive, values, 1.0 - values)
     np.maximum(truth, CLIP, out=truth)
@@ -57,9 +59,11 @@ def columns(
     amounts = np.fromiter(map(log, truth.tolist()), dtype=np.float64, count=n) * -LOSS_UNIT
     if fixed is not None:
         amounts *= fixed / ONE
-    losses = np.where(usable, np.rint(amounts), 0.0).astype(np.int64)
+    losses = np.rint(amounts).astype(np.int64)
     buckets = TABLE[np.minimum((values * FINE).astype(np.int64), FINE - 1)]
-    keys = np.where(usable, buckets * 2 + positive, UNSCORED)
+    keys = buckets * 2 + positive
+    if gaps:
+        losses[~usable], keys[~usable] = 0, UNSCORED
     return ClassColumns(pair_codes, keys, losses, fixed)
 
 

@@ -65,15 +65,20 @@ class ClassTally:
     def add(self, columns: ClassColumns) -> None:
         """Count a block."""
         codes, keys, losses, weights = columns
+        ranked = keys >= 0
         if weights is None:
             self.count_cells(codes)
+            if ranked.all():
+                self.scored += len(keys) * ONE
+                self.loss += int(losses.sum())
+                self.count_keys(coarse(keys, self.shift))
+                return
             self.scored += int((keys != UNSCORED).sum()) * ONE
         else:
             for code, weight in zip(codes.tolist(), weights.tolist(), strict=True):
                 self.cells[code] = self.cells.get(code, 0) + weight
             self.scored += int(weights[keys != UNSCORED].sum())
         self.loss += int(losses.sum())
-        ranked = keys >= 0
         self.count_keys(coarse(keys[ranked], self.shift), None if weights is None else weights[ranked])
 
     def count_cells(self, codes: npt.NDArray[np.uint16]) -> None:

@@ -38,8 +38,9 @@ class WindowColumns:
         self.columns = columns
         self.codes = columns.codes.tobytes()
         keys = coarse(columns.keys, _SHIFT)
-        keys[columns.keys == UNSCORED] = _NO_SCORE
-        keys[columns.keys == UNRANKED] = _NO_RANK
+        if columns.keys.min(initial=0) < 0:
+            keys = np.where(columns.keys == UNSCORED, _NO_SCORE, keys)
+            keys[columns.keys == UNRANKED] = _NO_RANK
         self.keys = keys.astype(np.uint8).tobytes()
         self.losses: list[int] = columns.losses.tolist()
 

@@ -59,10 +59,14 @@ class ClassTable:
 
     def count(self, labels: Sequence[Json]) -> int:
         """Packed counts of some rows' labels."""
+        return sum(self.units_of(labels))
+
+    def units_of(self, labels: Sequence[Json]) -> list[int]:
+        """What each row adds to packed counts."""
         try:
-            return sum(map(self.units.__getitem__, labels))
+            return list(map(self.units.__getitem__, labels))
         except (KeyError, TypeError):  # a class not seen before, or no class at all
-            return sum(map(self._unit_of, labels))
+            return list(map(self._unit_of, labels))
 
     def _unit_of(self, label: Json) -> int:
         try:

@@ -101,9 +101,13 @@ class History:
         count = len(seqs)
         start = 0
         counted = values is not None and values.count(0.0) + values.count(1.0) == count
+        plain = (counted or values is None) and (not self._windows or list(tss) == sorted(tss))
         while start < count:
             newest = self._newest
             if newest is None or newest.n == BIN_ROWS:
+                if plain and count - start >= BIN_ROWS and (tss[start] >= self._front or not self._windows):
+                    start = self._whole_bins(seqs, tss, values, labels, start)
+                    continue
                 newest = self._open(seqs[start], tss[start])
             stop = min(count, start + BIN_ROWS - newest.n)
             if self._windows:
@@ -124,6 +128,31 @@ class History:
             self.seen += count
             self.rows += count
             self.end_seq = seqs[-1] + 1
+
+    def _whole_bins(
+        self,
+        seqs: Sequence[int],
+        tss: Sequence[int],
+        values: Sequence[float] | None,
+        labels: Sequence[Json] | None,
+        start: int,
+    ) -> int:
+        """Add as many whole bins as there are from `start` on (values 0 or 1, no row late); where they end."""
+        stop = start + (len(seqs) - start) // BIN_ROWS * BIN_ROWS
+        nothing: Sequence[int] = [0] * ((stop - start) // BIN_ROWS)
+        ones = nothing if values is None else _sums(values[start:stop])
+        units = nothing if labels is None else _sums(self._classes.units_of(labels[start:stop]))
+        first = seqs[start:stop:BIN_ROWS], tss[start:stop:BIN_ROWS]
+        last = tss[start + BIN_ROWS - 1 : stop : BIN_ROWS]
+        windows = self._windows
+        for seq, ts, end, one, unit in zip(*first, last, ones, units, strict=True):
+            newest = self._open(seq, ts)
+            newest.n = BIN_ROWS
+            newest.total = newest.squares = float(one)
+            newest.counts = int(unit)
+            if windows:
+                newest.greatest_ts = end
+        return stop
 
     def correct(self, seq: int, before: float, after: float) -> None:
         """The value of row `seq` was `before` and is now `after`; class counts stay. Ignored if not held."""
@@ -241,11 +270,18 @@ class History:
         """Start a new bin, and merge older ones where a level has become too long."""
         newest = self._newest = Bin(seq, ts)
         # Rows buffered so far came before this bin: they will be applied to it too, so they are taken off.
-        newest.late = -bisect_left(self._late, ts)
+        if self._late:
+            newest.late = -bisect_left(self._late, ts)
         if ts > self._front:
             self._front = ts
         levels = self._levels
         levels[0].append(newest)
+        if len(levels[0]) > FINE_LEVEL_BINS:
+            self._merge(levels)
+        return newest
+
+    def _merge(self, levels: list[list[Bin]]) -> None:
+        """Merge the oldest two bins of every level that has become too long."""
         depth = 0
         while len(levels[depth]) > (FINE_LEVEL_BINS if depth < FINE_LEVELS else LEVEL_BINS):
             level = levels[depth]
@@ -256,7 +292,6 @@ class History:
             if depth == len(levels):
                 levels.append([])
             levels[depth].append(merged)
-        return newest
 
     def _take_times(self, newest: Bin, times: Sequence[int]) -> None:
         least, greatest = min(times), max(times)
@@ -297,3 +332,8 @@ class History:
             onset_ts=first.first_ts,
             rows_since_onset=rows - first.late - bisect_left(self._late, first.first_ts),
         )
+
+
+def _sums(numbers: Sequence[float]) -> list[float]:
+    """Of each `BIN_ROWS` whole numbers."""
+    return list(map(sum, zip(*[iter(numbers)] * BIN_ROWS, strict=True)))
