@@ -225,11 +225,11 @@ class KafkaBus:
         while True:
             try:
                 return future.result(min(_ANSWER_SLICE_S, max(0.0, deadline_s - time.monotonic())))
-            except TimeoutError as error:
+            except TimeoutError as late:
                 if time.monotonic() > deadline_s:
                     # Seen on a loaded machine while its broker started: librdkafka's own limit was late.
-                    late = f"no answer within {self._timeout_s:g} s"
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, late)) from error
+                    text = f"no answer within {self._timeout_s:g} s"
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, text)) from late
             finally:
                 # Its log lines and errors wait to be served.
                 self._client().poll(0)
