@@ -137,7 +137,7 @@ class History:
         labels: Sequence[Json] | None,
         start: int,
     ) -> int:
-        """Add as many whole bins as there are from `start` on (values 0 or 1, no row late); where they end."""
+        """Add the whole bins from `start` on (values 0 or 1, no row late); where they end."""
         stop = start + (len(seqs) - start) // BIN_ROWS * BIN_ROWS
         nothing: Sequence[int] = [0] * ((stop - start) // BIN_ROWS)
         ones = nothing if values is None else _sums(values[start:stop])
