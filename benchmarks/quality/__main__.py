@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from benchmarks.quality import cost, data, results
+from benchmarks.quality import cost, data, goals, results
 from benchmarks.quality.contenders import DUMMIES, ORACLES, PRODUCT, SLOW, Contender, everybody, named
 from benchmarks.quality.runs import run_all
 from benchmarks.quality.simulated import ZONES
@@ -73,6 +73,7 @@ def main() -> None:
         parts += [f"### {ALL[name].title}", ALL[name].report(plan, mine)]
     if any(one.name == PRODUCT for one in plan.contenders):
         parts.append(product_cost())
+        parts = ["### Goals", goals.report(plan, found, names), *parts]
     command = f"python -m benchmarks.quality {' '.join(sys.argv[1:])}".strip()
     text = "\n\n".join([results.preamble(command, options.seeds, time.monotonic() - started), *parts])
     print(text)

@@ -120,12 +120,19 @@ def report(plan: Plan, results: Results) -> str:
         whole = {place: score(of(results, name, None, *place)) for place in shapes(plan)}
         by_shape.append([name, *(layout.share(one.f1) for one in whole.values())])
         streams = sum(len(of(results, name, None, *place)) for place in whole)
-        parts = [
-            sum(len(s.missed) for s in whole.values()),
-            sum(s.early for s in whole.values()),
-            sum(s.duplicates for s in whole.values()),
+        missed = [
+            sum(len(score(of(results, name, size, *place)).missed) for place in shapes(plan))
+            for size in SIZES
         ]
-        false.append([name, f"{streams:,}", *(layout.share(part / max(streams, 1)) for part in parts)])
+        parts = [sum(s.early for s in whole.values()), sum(s.duplicates for s in whole.values())]
+        false.append(
+            [
+                name,
+                f"{streams:,}",
+                " / ".join(layout.share(part * len(SIZES) / max(streams, 1)) for part in missed),
+                *(layout.share(part / max(streams, 1)) for part in parts),
+            ]
+        )
     names = [shape if not width else f"{shape} {width:,}" for shape, width in shapes(plan)]
     alphas = ", ".join(f"{p:g}" for p in rates(plan))
     return "\n\n".join(
@@ -146,7 +153,7 @@ def report(plan: Plan, results: Results) -> str:
                 rows,
             ),
             layout.table(["S1, F1 over all sizes", *names], by_shape),
-            layout.table(["S1, per stream", "streams", "missed", "early", "duplicates"], false),
+            layout.table(["S1, per stream", "streams", "missed s/m/l", "early", "duplicates"], false),
         ]
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.quality import layout
-from benchmarks.quality.runs import Cell, Results, chunks, score
+from benchmarks.quality.runs import Cell, Results, Run, chunks, score
 from benchmarks.quality.suites.plan import Plan, Suite
 
 DISTANCES, QUICK_DISTANCES = (1_000, 2_000, 3_000, 5_000, 8_000), (1_000, 3_000, 8_000)
@@ -24,19 +24,21 @@ def tasks(plan: Plan) -> list[tuple[str, Cell]]:
     ]
 
 
+def of(results: Results, name: str, distance: int) -> list[Run]:
+    """A contender's runs over changes so far apart."""
+    return [
+        run
+        for (who, cell), runs in results.items()
+        if who == name and cell.maker == "s1b" and cell.args[2] == distance
+        for run in runs
+    ]
+
+
 def report(plan: Plan, results: Results) -> str:
     distances = QUICK_DISTANCES if plan.quick else DISTANCES
     rows = []
     for name in plan.names():
-        by_distance = [
-            score(
-                run
-                for (who, cell), runs in results.items()
-                if who == name and cell.maker == "s1b" and cell.args[2] == distance
-                for run in runs
-            )
-            for distance in distances
-        ]
+        by_distance = [score(of(results, name, distance)) for distance in distances]
         missed = sum(len(one.missed) for one in by_distance)
         early, twice = sum(one.early for one in by_distance), sum(one.duplicates for one in by_distance)
         row = [name, *(layout.share(one.f1) for one in by_distance), f"{missed} / {early} / {twice}"]

@@ -50,38 +50,54 @@ def tasks(plan: Plan) -> list[tuple[str, Cell]]:
     return [(name, cell) for name in names for cell in [*simulated, *others, *s3.cells(plan)]]
 
 
-def _pairs(runs: Sequence[Run]) -> list[tuple[Change, Episode]]:
+def pairs(runs: Sequence[Run]) -> list[tuple[Change, Episode]]:
+    """Changes with the episodes that found them."""
     return [pair for run in runs for pair in run.score().pairs]
 
 
-def _told(pairs: Sequence[tuple[Change, Episode]], last: bool) -> tuple[str, str]:
-    """Share determined, and right where determined."""
+def told(some: Sequence[tuple[Change, Episode]], last: bool = False) -> tuple[float | None, float | None]:
+    """Share determined, 2,000 rows after the alarm or (`last`) in the end, and right where determined."""
     judged = [
-        (change, (e.last_kind if last else e.kind) or "undetermined") for change, e in pairs if change.kind
+        (change, (e.last_kind if last else e.kind) or "undetermined") for change, e in some if change.kind
     ]
-    told = [(change, _STEP[kind]) for change, kind in judged if kind in _STEP]
-    right = sum(change.kind == kind for change, kind in told)
-    return (
-        layout.share(len(told) / len(judged) if judged else None),
-        layout.share(right / len(told) if told else None),
-    )
+    named = [(change, _STEP[kind]) for change, kind in judged if kind in _STEP]
+    right = sum(change.kind == kind for change, kind in named)
+    return (len(named) / len(judged) if judged else None, right / len(named) if named else None)
 
 
-def _errors(pairs: Sequence[tuple[Change, Episode]], last: bool) -> str:
+def _shares(some: Sequence[tuple[Change, Episode]], last: bool) -> tuple[str, str]:
+    determined, right = told(some, last)
+    return layout.share(determined), layout.share(right)
+
+
+def _errors(some: Sequence[tuple[Change, Episode]], last: bool) -> str:
     """|onset − start|: median and 90 % quantile."""
-    errors = Score(list(pairs)).onset_errors(last)
+    errors = Score(list(some)).onset_errors(last)
     return f"{layout.middle(errors)}, {layout.high(errors)}"
 
 
-def _holds(pairs: Sequence[tuple[Change, Episode]], last: bool) -> str:
+def _holds(some: Sequence[tuple[Change, Episode]], last: bool) -> str:
     """How often the onset's interval holds the true start."""
     held = [
         low <= change.start <= high
-        for change, e in pairs
+        for change, e in some
         for low, high in [(e.last_earliest, e.last_latest) if last else (e.earliest, e.latest)]
         if low is not None and high is not None
     ]
     return layout.share(sum(held) / len(held) if held else None)
+
+
+def _row(label: str, some: Sequence[tuple[Change, Episode]]) -> list[str]:
+    return [
+        label,
+        str(len(some)),
+        *_shares(some, False),
+        *_shares(some, True),
+        _errors(some, False),
+        _errors(some, True),
+        _holds(some, False),
+        _holds(some, True),
+    ]
 
 
 def report(plan: Plan, results: Results) -> str:
@@ -89,39 +105,14 @@ def report(plan: Plan, results: Results) -> str:
         return "No contender here gives verdicts."
     rows = []
     for size in SIZES:
+        whole: list[tuple[Change, Episode]] = []
         for shape, width in shapes(plan):
-            pairs = _pairs(s1.of(results, PRODUCT, size, shape, width))
-            rows.append(
-                [
-                    f"{size}, {shape} {width or ''}".strip(),
-                    str(len(pairs)),
-                    *_told(pairs, False),
-                    *_told(pairs, True),
-                    _errors(pairs, False),
-                    _errors(pairs, True),
-                    _holds(pairs, False),
-                    _holds(pairs, True),
-                ]
-            )
-    for size in ("medium", "large"):
-        pairs = [p for place in shapes(plan) for p in _pairs(s1.of(results, PRODUCT, size, *place))]
-        rows.append(
-            [f"**{size}, all**", str(len(pairs)), *_told(pairs, False), *_told(pairs, True), "", "", "", ""]
-        )
-    for group, files in (("recorded, sudden", SUDDEN), ("recorded, gradual", GRADUAL)):
-        pairs = _pairs(s3.of(results, PRODUCT, files))
-        rows.append(
-            [
-                group,
-                str(len(pairs)),
-                *_told(pairs, False),
-                *_told(pairs, True),
-                _errors(pairs, False),
-                _errors(pairs, True),
-                _holds(pairs, False),
-                _holds(pairs, True),
-            ]
-        )
+            some = pairs(s1.of(results, PRODUCT, size, shape, width))
+            rows.append(_row(f"{size}, {shape} {width or ''}".strip(), some))
+            whole += some
+        rows.append(_row(f"**{size}, all**", whole))
+    for label, files in (("recorded, sudden", SUDDEN), ("recorded, gradual", GRADUAL)):
+        rows.append(_row(label, pairs(s3.of(results, PRODUCT, files))))
     head = [
         "S6, driftbus",
         "found",
@@ -149,14 +140,14 @@ def _others(results: Results) -> str:
             if who == PRODUCT and cell.maker == "s6" and cell.args[1] == what
             for run in some
         ]
-        told = [episode for run in runs for episode in run.seen.episodes]
-        kinds = Counter(episode.last_kind or "undetermined" for episode in told)
-        ends = Counter(episode.resolution or "open" for episode in told)
+        episodes = [episode for run in runs for episode in run.seen.episodes]
+        kinds = Counter(episode.last_kind or "undetermined" for episode in episodes)
+        ends = Counter(episode.resolution or "open" for episode in episodes)
         rows.append(
             [
                 what,
                 str(len(runs)),
-                str(len(told)),
+                str(len(episodes)),
                 ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "–",
                 ", ".join(f"{count} {end}" for end, count in ends.most_common()) or "–",
                 str(sum(run.seen.requests > 0 for run in runs)),
@@ -166,17 +157,24 @@ def _others(results: Results) -> str:
     return layout.table(head, rows)
 
 
-def _recurrence(results: Results) -> str:
+def recurrence(results: Results) -> tuple[int, int, int, int]:
+    """Returning states known again, how many there were, new ones called recurrent, how many there were."""
     counts: Counter[tuple[bool, bool]] = Counter()
     for run in s3.of(results, PRODUCT, SUDDEN + GRADUAL):
-        for change, episode in run.score().pairs:
+        whole = run.score()
+        for change, episode in whole.pairs:
             counts[change.recurrent, "recurrent" in (episode.kind, episode.last_kind)] += 1
-        for change in run.score().missed:
+        for change in whole.missed:
             counts[change.recurrent, False] += 1
     again, new = counts[True, True] + counts[True, False], counts[False, True] + counts[False, False]
+    return counts[True, True], again, counts[False, True], new
+
+
+def _recurrence(results: Results) -> str:
+    found, again, false, new = recurrence(results)
     return (
-        f"Recurrence: {counts[True, True]} of {again} returning states known again, "
-        f"{counts[False, True]} of {new} new ones wrongly called recurrent."
+        f"Recurrence: {found} of {again} returning states known again, {false} of {new} new ones wrongly "
+        "called recurrent."
     )
 
 
