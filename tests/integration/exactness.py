@@ -52,9 +52,10 @@ def steps_of(records: list[Record]) -> list[StepRecord]:
 
 
 class Checked:
-    """The result of a check: how much there was of each."""
+    """The result of a check: how much there was of each, and each partition as the fold leaves it."""
 
     def __init__(self) -> None:
+        self.partitions: dict[int, Partition] = {}
         self.outcomes = self.drift_events = self.requests = self.steps = self.dead_letters = 0
 
 
@@ -70,7 +71,7 @@ def check(bus: Bus, settings: Settings) -> Checked:
     expected: dict[str, tuple[dict[str, Any], int, int]] = {}
     letters: Counter[tuple[str, int, int]] = Counter()
     for number in range(partitions):
-        partition = Partition(number, rules.stream, rules.limits)
+        partition = found.partitions[number] = Partition(number, rules.stream, rules.limits)
         offsets = {orjson.loads(r.value or b"{}")["seq"]: r.offset for r in outcomes[number]}
         assert sorted(offsets) == list(range(len(offsets))), "seq has gaps or repeats"
         published = [r.value for r in outcomes[number]]
