@@ -50,6 +50,15 @@ class MemoryBus:
             raise Unavailable(f"{call}: the broker is away")
         return fault == "lost"
 
+    def silence(self, expires_ms: float) -> None:
+        """No sign of life from here until then, when its members are thrown out (infinity: there are signs)."""
+        for group in self.broker.groups.values():
+            for consumer in self.consumers:
+                member = group.members.get(consumer.member)
+                if member is not None:
+                    member.expires_ms = expires_ms
+        self.broker.changed()
+
     def create_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
         self.enter("create_topics")
         return [spec.name for spec in specs if self.broker.create(spec)]

@@ -29,34 +29,14 @@ from driftbus.core.snapshot import unseal
 from driftbus.errors import InvalidRecord
 from driftbus.intake import INPUTS
 from driftbus.ports import Bus, Record, TopicPartition
-from driftbus.restore import Task, restore
 from driftbus.steps import StepRecord
 
 from .broker import Broker
-from .scheduler import Violation
+from .restored import check_restored
+from .seen import Seen, require
 from .world import PATIENT, POISON, World
 
 Events = dict[str, tuple[dict[str, Any], tuple[int, int]]]
-
-
-def require(holds: object, text: str, *details: object) -> None:
-    """Raises `Violation` unless it holds."""
-    if not holds:
-        raise Violation(" ".join([text, *map(repr, details)]))
-
-
-class Seen:
-    """Everything that was ever committed, per partition and topic (short name)."""
-
-    def __init__(self, broker: Broker, settings: Settings, partitions: int) -> None:
-        self.settings, self.partitions = settings, partitions
-        self.broker = broker
-
-    def __call__(self, topic: str, number: int) -> list[Record]:
-        return self.broker.log(TopicPartition(self.settings.topics[topic], number)).everything()
-
-    def all(self, topic: str) -> list[Record]:
-        return [record for number in range(self.partitions) for record in self(topic, number)]
 
 
 def check(broker: Broker, world: World, bus: Bus) -> Counter[str]:
@@ -69,7 +49,7 @@ def check(broker: Broker, world: World, bus: Bus) -> Counter[str]:
         steps = _steps(seen, number)
         folded = _fold_again(seen, number, steps, events, letters, counts)
         _pairs(seen, world, number)
-        _restored(bus, world.settings, number, folded)
+        check_restored(bus, seen, number, folded)
     _published(seen, events, counts)
     dead = Counter(_letter(record) for record in seen.all("dead-letters"))
     require(
@@ -286,41 +266,3 @@ def _pairs(seen: Seen, world: World, number: int) -> None:
             told[correction["prediction_id"]] = correction["label"]
     for pid, label in told.items():
         require(label == last[pid], "the last label does not stand", pid)
-
-
-def _restored(bus: Bus, settings: Settings, number: int, folded: Partition) -> None:
-    """Rule 5."""
-    *_, task = restore(bus, settings, number)
-    assert isinstance(task, Task)
-    partition = task.partition
-    require(partition.streams.keys() == folded.streams.keys(), "restored other streams", number)
-    for name in sorted(folded.streams):
-        mine, theirs = (orjson.loads(p.snapshot(name)) for p in (partition, folded))
-        require(mine == theirs, "a stream is restored as another", name, _differences(mine, theirs))
-    require(_join(partition) == _join(folded), "the join is restored as another", number)
-
-
-def _join(partition: Partition) -> Any:
-    join = partition.join
-    return (
-        partition.clock,
-        partition.corrections,
-        join.next_seq,
-        join.watermark,
-        {
-            name: (sorted(s.pending), s.remembered, s.early, s.expired)
-            for name, s in sorted(join._streams.items())
-            if s.pending or s.remembered or s.early or s.expired
-        },
-    )
-
-
-def _differences(mine: Any, theirs: Any, path: str = "") -> list[str]:
-    """Where two JSON values differ."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        keys = sorted(mine.keys() | theirs.keys())
-        return [d for key in keys for d in _differences(mine.get(key), theirs.get(key), f"{path}.{key}")]
-    if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
-        pairs = enumerate(zip(mine, theirs, strict=True))
-        return [d for i, (a, b) in pairs for d in _differences(a, b, f"{path}[{i}]")]
-    return [] if mine == theirs else [f"{path}: {mine!r} != {theirs!r}"]

@@ -24,6 +24,18 @@ class Nature(Protocol):
         """Until then, or until something has happened that a waiting reader may be waiting for."""
 
 
+class Upstream(Protocol):
+    """The producers of the inputs, and whoever cleans topics."""
+
+    def write(self) -> None: ...
+
+    def done(self) -> bool: ...
+
+    def compact(self) -> None: ...
+
+    def trim(self) -> None: ...
+
+
 class RealTime:
     """Nothing goes wrong, and a clock on the wall: for the suite that all buses pass."""
 

@@ -19,13 +19,14 @@ import random
 import threading
 from _thread import LockType as Lock
 from collections.abc import Callable
-from typing import Protocol
 
 from driftbus.errors import BusError, Unavailable
 
 from .broker import Broker
 from .bus import MemoryBus
-from .nature import Fault
+from .luck import Luck
+from .nature import Fault, Upstream
+from .process import Killed, Process, Violation, closed
 
 # Port calls during which things go wrong, at most; drawn per schedule.
 CHAOS_CALLS = (200, 1_200)
@@ -35,80 +36,10 @@ CALM_CALLS = 30_000
 HUNG_S = 120.0
 # A member that is silent for so long is thrown out of its group: the least that brokers allow by default.
 SESSION_MS = 6_000
-# How often each thing happens, per port call, before a schedule draws what it has of it.
-RATES = {
-    "switch": 0.03,
-    "write": 0.03,
-    "kill": 0.003,
-    "freeze": 0.003,
-    "cut off": 0.002,
-    "away": 0.001,
-    "lost": 0.001,
-    "compact": 0.003,
-    "trim": 0.003,
-    "time": 0.01,
-}
-# These come in every schedule, so that it gets on.
-ALWAYS = ("switch", "write")
 # Calls that a lost answer makes a difference to.
 ANSWERED = frozenset({"produce", "flush", "send_offsets", "commit"})
 # What nobody outside could fail: the client's own memory.
 LOCAL = frozenset({"seek", "pause", "resume"})
-
-
-class Killed(BaseException):
-    """Unwinds the thread of a process that was killed."""
-
-
-class Violation(AssertionError):
-    """A promise was broken."""
-
-
-class Body(Protocol):
-    """What a process runs; `stop` asks it to finish its work and return."""
-
-    def __call__(self, bus: MemoryBus) -> None: ...
-
-
-class Upstream(Protocol):
-    """The producers of the inputs, and whoever cleans topics."""
-
-    def write(self) -> None: ...
-
-    def done(self) -> bool: ...
-
-    def compact(self) -> None: ...
-
-    def trim(self) -> None: ...
-
-
-def closed() -> Lock:
-    """A baton that nobody has handed over yet."""
-    baton = threading.Lock()
-    baton.acquire()
-    return baton
-
-
-class Process:
-    """One worker's process, over its lives."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.baton = closed()
-        self.bus: MemoryBus | None = None
-        self.lives = 0
-        self.alive = False
-        self.doomed = False
-        self.wake_ms: float | None = None  # waits until then, or until the broker's version is another
-        self.version = 0
-        self.frozen_until: float | None = None
-        self.starts_at: float | None = None
-        self.return_to: Process | None = None
-
-    def ready(self, now_ms: int, version: int) -> bool:
-        if not self.alive or self.frozen_until is not None:
-            return False
-        return self.wake_ms is None or self.wake_ms <= now_ms or self.version != version
 
 
 class Scheduler:
@@ -118,22 +49,14 @@ class Scheduler:
         self.seed = seed
         self.rng = random.Random(seed)
         self.trace: list[tuple[int, str, str, tuple[object, ...]]] = []
-        self.broker = Broker(self._marker_delay)
         self.calls = self.kills = self.freezes = 0
         self.chaos = True
         self.failure: BaseException | None = None
         self._now = start_ms
         rng = self.rng
         self._chaos_calls = rng.randint(*CHAOS_CALLS)
-        self._slow_markers = rng.choice((0.0, 0.2, 0.6))
-        self._happens: list[tuple[float, str]] = []
-        total = 0.0
-        for what, rate in RATES.items():
-            # Some schedules have none of a thing, some of it sixteen times as much as others.
-            if what in ALWAYS or rng.random() < 0.6:
-                total += rate * 4.0 ** rng.uniform(-1.0, 1.0)
-                self._happens.append((total, what))
-        self._total = total
+        self._luck = Luck(rng)
+        self.broker = Broker(self._luck.marker_delay_ms)
         self._calm_from = 0
         self._ending = False
         self._processes: list[Process] = []
@@ -167,7 +90,6 @@ class Scheduler:
             raise self.failure
 
     def tell(self, call: str, *details: object) -> None:
-        """Put something that is no port call into the trace."""
         self.trace.append((self._now, "", call, details))
 
     # -- Nature ---------------------------------------------------------------------------------------
@@ -182,10 +104,9 @@ class Scheduler:
         self.trace.append((self._now, process, call, details))
         if not self.chaos:
             self._watch_liveness()
-        drawn = self.rng.random()
-        if drawn >= self._total:
+        what = self._luck.draw()
+        if what is None:
             return None
-        what = next(what for limit, what in self._happens if drawn < limit)
         if what == "switch":
             self._hand_on(mine, must=False)
         elif what == "write":
@@ -247,7 +168,7 @@ class Scheduler:
             transaction.lose()
         bus.dead = victim.doomed = True
         victim.alive, victim.frozen_until = False, None
-        self._silence(bus, self._now + SESSION_MS)
+        bus.silence(self._now + SESSION_MS)
         if not self._ending:
             victim.starts_at = self._now + int(10 ** self.rng.uniform(1, 4.3))
 
@@ -258,7 +179,7 @@ class Scheduler:
         victim.frozen_until = self._now + int(10 ** self.rng.uniform(2, 4.6))
         self.tell("freeze", victim.name, int(victim.frozen_until) - self._now)
         assert victim.bus is not None
-        self._silence(victim.bus, self._now + SESSION_MS)
+        victim.bus.silence(self._now + SESSION_MS)
         if victim is mine:
             self._hand_on(mine, must=True)
 
@@ -266,15 +187,7 @@ class Scheduler:
         process.frozen_until = None
         self.tell("thaw", process.name)
         assert process.bus is not None
-        self._silence(process.bus, float("inf"))
-
-    def _silence(self, bus: MemoryBus, expires_ms: float) -> None:
-        for group in self.broker.groups.values():
-            for consumer in bus.consumers:
-                member = group.members.get(consumer.member)
-                if member is not None:
-                    member.expires_ms = expires_ms
-        self.broker.changed()
+        process.bus.silence(float("inf"))
 
     def _cut_off(self) -> None:
         """A member that lives is thrown out of its group."""
@@ -284,11 +197,6 @@ class Scheduler:
                 self.tell("cut off", name)
                 group.leave(name, self.broker.topics)
                 self.broker.changed()
-
-    def _marker_delay(self) -> int:
-        if self.rng.random() >= self._slow_markers:
-            return 0
-        return int(10 ** self.rng.uniform(0, 3.7))
 
     # -- whose turn it is -----------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class MemoryTransaction:
         self._id = transactional_id
         self._state = "idle"
         self._anywhere = 0
+        self._offsets: list[int | None] = []
         bus.enter("transaction", transactional_id)
         self._epoch = bus.broker.open_producer(transactional_id, bus.nature.now_ms())
         self._forget()
@@ -168,7 +169,7 @@ class MemoryTransaction:
 
     def _forget(self) -> None:
         self._queued: dict[TopicPartition, list[tuple[Draft, int | None]]] = {}
-        self._offsets: list[int | None] = []
+        self._offsets = []
 
     def _enter(self, call: str, *details: object) -> bool:
         try:

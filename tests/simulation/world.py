@@ -115,7 +115,7 @@ def rules(partitions: int, roomy: bool, max_records: int, interval_ms: int) -> S
 def build(rng: random.Random) -> World:
     """Draw a world."""
     partitions = rng.choice((1, 2, 2, 3))
-    roomy = rng.random() < 0.75
+    roomy = rng.random() < 0.7
     settings = rules(partitions, roomy, rng.choice((4, 12, 40)), rng.choice((60, 500, 2_000)))
     kinds = rng.sample(KINDS, rng.choice((2, 3)))
     if rng.random() < 0.4 and "drift" not in kinds:
