@@ -51,7 +51,7 @@ class MemoryBus:
         return fault == "lost"
 
     def silence(self, expires_ms: float) -> None:
-        """No sign of life from here until then, when its members are thrown out (infinity: there are signs)."""
+        """No sign of life from here until then, when its members are thrown out; infinity: there are."""
         for group in self.broker.groups.values():
             for consumer in self.consumers:
                 member = group.members.get(consumer.member)

@@ -73,10 +73,8 @@ class Scheduler:
         finished: Callable[[], bool],
         stop: Callable[[], None],
     ) -> None:
-        """Start the processes and come back when all have ended. Raises what broke.
-
-        `finished`: whether everything is consumed; then `stop` is called, or all are killed.
-        """
+        """Start the processes and come back when all have ended; raises what broke. Once all is consumed
+        (`finished`) `stop` is called, or all are killed."""
         self._body, self._upstream, self._finished, self._stop = body, upstream, finished, stop
         self._abrupt = self.rng.random() < 0.5
         self._processes = [Process(name) for name in names]
