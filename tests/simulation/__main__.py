@@ -12,33 +12,16 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 from .pace import small_life
-from .schedule import Schedule
+from .schedule import Failure, Schedule, run
 
 # Seeds that a process takes at a time: a second or two of work.
 AT_A_TIME = 50
 # Failures are told one by one up to here; more of them say nothing new.
 MOST_TOLD = 10
-
-Failure = tuple[int, str]
-
-
-def run(seeds: Iterable[int]) -> tuple[Counter[str], list[Failure]]:
-    """Run the schedules of these seeds: what there was of each thing, and what broke."""
-    counts: Counter[str] = Counter()
-    failures: list[Failure] = []
-    with small_life() as clock:
-        for seed in seeds:
-            schedule = Schedule(seed)
-            try:
-                schedule.run(clock)
-            except Exception as error:
-                failures.append((seed, f"{type(error).__name__}: {error}"))
-            counts.update(schedule.counts)
-            counts["schedules"] += 1
-    return counts, failures
 
 
 def show(seed: int) -> bool:
@@ -97,8 +80,9 @@ def _all(chunks: list[range], jobs: int) -> Iterator[tuple[Counter[str], list[Fa
     if jobs == 1:
         yield from map(run, chunks)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, logging.disable, (logging.CRITICAL,)) as pool:
-        yield from pool.imap_unordered(run, chunks)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, logging.disable, (logging.CRITICAL,)) as pool:
+        yield from pool.map(run, chunks)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def _small() -> list[tuple[Any, str, Any]]:
         # A ring that turns over within the some twenty steps of a schedule; in ratios like the real ones.
         (driftbus.journal, "RING", 8),
         (driftbus.restore, "RING", 8),
-        (driftbus.journal, "SNAPSHOT_STEPS", 4),
+        (driftbus.journal, "SNAPSHOT_STEPS", 7),
         (driftbus.journal, "JOIN_STEPS", 3),
         # `outcomes` is bisected, though it holds some fifty rows.
         (driftbus.locate, "SCAN_OFFSETS", 4),

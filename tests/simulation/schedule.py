@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 
 from driftbus.intake import INPUTS
 from driftbus.ports import TopicPartition
@@ -12,9 +13,11 @@ from driftbus.worker import Worker
 from .bus import MemoryBus
 from .invariants import check
 from .nature import Fault, Nature
-from .pace import Clock
+from .pace import Clock, small_life
 from .scheduler import Scheduler
 from .world import START_MS, Producers, World, build
+
+Failure = tuple[int, str]
 
 # Left out where names of topics are told.
 PREFIX = "driftbus."
@@ -111,3 +114,19 @@ def _told(detail: object) -> str:
     if isinstance(detail, bytes):
         return detail.decode(errors="replace")
     return str(detail).replace(PREFIX, "")
+
+
+def run(seeds: Iterable[int]) -> tuple[Counter[str], list[Failure]]:
+    """Run the schedules of these seeds: what there was of each thing, and what broke."""
+    counts: Counter[str] = Counter()
+    failures: list[Failure] = []
+    with small_life() as clock:
+        for seed in seeds:
+            schedule = Schedule(seed)
+            try:
+                schedule.run(clock)
+            except Exception as error:
+                failures.append((seed, f"{type(error).__name__}: {error}"))
+            counts.update(schedule.counts)
+            counts["schedules"] += 1
+    return counts, failures

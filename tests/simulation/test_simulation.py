@@ -12,9 +12,8 @@ import sys
 
 import pytest
 
-from .__main__ import run
 from .pace import small_life
-from .schedule import Schedule
+from .schedule import Schedule, run
 
 CHUNK = 250
 # Different seeds than `make simulate` begins with: 2,000 schedules.
