@@ -5,13 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter, le
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from driftbus.core.records import Correction, ModelEvent, Outcome, Prediction
 
 # A producer's clock may run ahead of the broker's by this much before it stops moving event time:
 # Kafka's own default for how far a record's timestamp may lie in the future.
 CLOCK_SKEW_MS = 3_600_000
+# A run of fewer records costs less one by one than in passes of numpy, some 10 µs each.
+FEW_RECORDS = 64
 
 
 class Run(NamedTuple):
@@ -44,6 +49,21 @@ class Block:
         """One more record of this stream with this fate."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
 
+    def in_order(self) -> None:
+        """Bring predictions and outcomes that were added late to their places."""
+        if not _ascends(self.prediction_pos):
+            rows = zip(self.prediction_pos, self.prediction_offsets, self.predictions, strict=True)
+            at, offsets, predictions = zip(*sorted(rows, key=itemgetter(0)), strict=True)
+            self.prediction_pos, self.prediction_offsets = list(at), list(offsets)
+            self.predictions = list(predictions)
+        if not _ascends([outcome.seq for outcome in self.outcomes]):
+            pairs = sorted(zip(self.outcomes, self.outcome_pos, strict=True), key=lambda row: row[0].seq)
+            self.outcomes, self.outcome_pos = [o for o, _ in pairs], [at for _, at in pairs]
+
+
+def _ascends(numbers: list[int]) -> bool:
+    return all(map(le, numbers, numbers[1:]))
+
 
 class Rises(NamedTuple):
     """The partition's event-time clock (ms) over a step: it began at `start` and reached `ms[i]` with the
@@ -73,14 +93,24 @@ def clock_rises(start: int, runs: Iterable[Run], tick_ms: int | None) -> Rises:
         rises.pos.append(-1)
         rises.ms.append(clock)
     for run in runs:
-        tss = [event.ts for event in run.events]
+        # A field by its place takes half the time of one by its name.
+        at = Prediction._fields.index("ts") if run.topic != "model-events" else ModelEvent._fields.index("ts")
+        tss = [event[at] for event in run.events]
         if max(tss, default=0) > clock:
-            for pos, (ts, time) in enumerate(zip(tss, run.times, strict=True), start):
-                if ts > clock:
-                    ts = min(ts, time + CLOCK_SKEW_MS)
-                    if ts > clock:
-                        clock = ts
+            if len(tss) < FEW_RECORDS:
+                for pos, (ts, time) in enumerate(zip(tss, run.times, strict=True), start):
+                    if min(ts, time + CLOCK_SKEW_MS) > clock:
+                        clock = min(ts, time + CLOCK_SKEW_MS)
                         rises.pos.append(pos)
-                        rises.ms.append(ts)
+                        rises.ms.append(clock)
+            else:
+                seen = np.array(tss, np.int64)
+                if max(tss) > min(run.times) + CLOCK_SKEW_MS:
+                    seen = np.minimum(seen, np.array(run.times, np.int64) + CLOCK_SKEW_MS)
+                newest = np.maximum.accumulate(np.concatenate(((clock,), seen)))
+                risen = np.flatnonzero(newest[1:] > newest[:-1])
+                rises.pos.extend((risen + start).tolist())
+                rises.ms.extend(newest[risen + 1].tolist())
+                clock = int(newest[-1])
         start += len(tss)
     return rises
