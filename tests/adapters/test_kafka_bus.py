@@ -231,7 +231,7 @@ def test_a_wrong_property_is_named_with_the_right_spelling() -> None:
         KafkaBus({"client.id": "me"})
     assert caught.value.key == "kafka.bootstrap.servers"
     with pytest.raises(ConfigError) as caught:
-        KafkaBus({"bootstrap.servers": "127.0.0.1:1", "group.protocol": "consumer"})
+        KafkaBus({"bootstrap.servers": "127.0.0.1:1", "group.protocol": "next"})
     assert caught.value.key == "kafka.group.protocol"
     # Each kind of client is tried, and a name that is an alias is told as it was given.
     for key, value in (

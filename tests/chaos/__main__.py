@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.integration.broker import Broker
 
-from .rounds import BrokersFault, Plan, Result, Round
+from .rounds import BROKER, BrokersFault, Plan, Result, Round
 
 
 def main() -> int:
@@ -28,9 +28,11 @@ def main() -> int:
     results: list[Result] = []
     rounds = lost = 0
     folder = Path(tempfile.mkdtemp(prefix="driftbus-chaos-"))
-    with Broker() as broker:
+    with Broker(overrides=BROKER) as broker:
         while not rounds or time.monotonic() < until:
-            plan = Plan(seed + rounds, broker_kills=1 + rounds % 2)
+            # The combinations of one or two kills of the broker and both protocols, in turn.
+            protocol = ("classic", "consumer")[rounds // 2 % 2]
+            plan = Plan(seed + rounds, broker_kills=1 + rounds % 2, protocol=protocol)
             begun = time.monotonic()
 
             def tell(text: str, begun: float = begun, plan: Plan = plan) -> None:
@@ -64,9 +66,10 @@ def main() -> int:
 def _line(result: Result) -> str:
     c = result.checked
     return (
-        f"seed {result.plan.seed}: {result.took_s:.0f} s, {sum(result.ended.values())} blows to workers, "
-        f"{result.broker_kills} to the broker; {c.steps} steps, {c.outcomes} outcomes, {c.drift_events} "
-        f"drift events, {c.requests} requests, {c.dead_letters} dead letters: all as the fold says"
+        f"seed {result.plan.seed}, {result.plan.protocol}: {result.took_s:.0f} s, "
+        f"{sum(result.ended.values())} blows to workers, {result.broker_kills} to the broker; "
+        f"{c.steps} steps, {c.outcomes} outcomes, {c.drift_events} drift events, {c.requests} requests, "
+        f"{c.dead_letters} dead letters: all as the fold says"
     )
 
 

@@ -147,6 +147,8 @@ class Crew:
             reason = "kill at random"
         elif code == 0 and member.asked_to_stop:
             reason = "SIGTERM"
+        elif code == -signal.SIGTERM and member.asked_to_stop:
+            reason = "SIGTERM before it began"
         elif code == STALLED_EXIT:
             reason = "watchdog"
         elif code == 1 and not member.restart and "all that was not committed is discarded" in said:

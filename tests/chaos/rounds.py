@@ -29,6 +29,13 @@ from .world import RULES, Sent, parts, records
 # The least that brokers allow, and what a loaded machine still bears; a frozen worker is a zombie afterwards.
 SESSION_S = 6
 FROZEN_S = 8.0
+# The same of groups by KIP-848, where the broker says so.
+BROKER = {
+    "group.consumer.min.session.timeout.ms": str(SESSION_S * 1000),
+    "group.consumer.session.timeout.ms": str(SESSION_S * 1000),
+    "group.consumer.min.heartbeat.interval.ms": "1500",
+    "group.consumer.heartbeat.interval.ms": "1500",
+}
 # Between two parts of the input.
 FEED_S = 0.25
 # A limit for what hangs, never part of a result: a dead worker's transaction lives for 10 s and is looked for
@@ -49,6 +56,7 @@ class Plan:
     partitions: int = 6
     broker_kills: int = 1
     pause_s: tuple[float, float] = (2.0, 9.0)
+    protocol: str = "classic"  # of the group; or consumer (KIP-848)
 
 
 @dataclass
@@ -64,6 +72,7 @@ class Result:
 def settings_for(broker: Broker, plan: Plan, folder: Path) -> tuple[Path, Settings]:
     kafka = {
         "bootstrap.servers": broker.bootstrap,
+        "group.protocol": plan.protocol,
         "session.timeout.ms": SESSION_S * 1000,
         "heartbeat.interval.ms": 1500,
         "transaction.timeout.ms": 10_000,

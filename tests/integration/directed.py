@@ -13,6 +13,7 @@ import orjson
 
 from driftbus.config import Settings, load
 from driftbus.ports import Bus, TopicSpec
+from driftbus.wiring import open_bus
 from tests.contracts.buses import Cluster, EmbeddedCluster, KafkaCluster, unique
 from tests.integration.workers import create_topics
 
@@ -80,11 +81,18 @@ class Site(NamedTuple):
         until(lambda: topic in self.bus.create_topics([TopicSpec(topic, 1)]))
 
 
-def make_site(cluster: Cluster, folder: Path, bootstrap: str | None, partitions: int = 1) -> Site:
-    """`bootstrap`: of a real Kafka; None: the embedded bus."""
+def make_site(
+    cluster: Cluster,
+    folder: Path,
+    bootstrap: str | None,
+    partitions: int = 1,
+    protocol: str = "classic",
+) -> Site:
+    """`bootstrap`: of a real Kafka; None: the embedded bus. `protocol`: of Kafka's group."""
     bus: dict[str, Any] = {"bus": "embedded", "embedded": {"path": str(folder / "bus")}}
     if bootstrap is not None:
-        kafka = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
+        kafka: dict[str, Any] = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
+        kafka["group.protocol"] = protocol
         bus = {"bus": "kafka", "kafka": {"bootstrap.servers": bootstrap, **kafka}}
     document = {
         **bus,
@@ -96,7 +104,7 @@ def make_site(cluster: Cluster, folder: Path, bootstrap: str | None, partitions:
     path = folder / "driftbus.yaml"
     path.write_bytes(orjson.dumps(document))
     settings = load(path, {})
-    site = Site(cluster, cluster.open(), settings, folder)
+    site = Site(cluster, open_bus(settings), settings, folder)
     create_topics(site.bus, settings, partitions)
     return site
 

@@ -16,6 +16,7 @@ from driftbus.errors import BusError, Fenced, StateError, Unavailable
 from driftbus.intake import INPUTS
 from driftbus.journal import RING
 from driftbus.ports import Bus, TopicPartition
+from driftbus.wiring import open_bus
 from tests.core.streams import Shape, events
 from tests.integration.directed import Site, clusters, make_site, until
 from tests.integration.exactness import check, read_all, steps_of
@@ -27,12 +28,15 @@ BUSES = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
 
 @pytest.fixture(params=BUSES)
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    kind = request.param
+    kind, _, protocol = request.param.partition(" ")
     bootstrap = request.getfixturevalue("kafka_bootstrap") if kind == "kafka" else None
     cluster = clusters(kind, tmp_path, bootstrap)
+    partitions = getattr(request.function, "partitions", 1)
+    site = make_site(cluster, tmp_path, bootstrap, partitions, protocol or "classic")
     try:
-        yield make_site(cluster, tmp_path, bootstrap, getattr(request.function, "partitions", 1))
+        yield site
     finally:
+        site.bus.close()
         cluster.close()
 
 
@@ -216,8 +220,6 @@ def test_a_transaction_that_takes_too_long_is_done_again(site: Site, monkeypatch
     from driftbus.adapters.kafka.transaction import KafkaTransaction
 
     slow = site.with_settings(kafka={**site.settings.kafka, "transaction.timeout.ms": 1000})
-    from driftbus.wiring import open_bus
-
     bus = open_bus(slow)
     flush = KafkaTransaction.flush
     held: list[int] = []
@@ -248,6 +250,9 @@ def test_a_transaction_that_takes_too_long_is_done_again(site: Site, monkeypatch
     bus.close()
 
 
+@pytest.mark.parametrize(
+    "site", [*BUSES, pytest.param("kafka consumer", marks=pytest.mark.kafka)], indirect=True
+)
 def test_a_restore_during_a_rebalance(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second worker comes while the first one still reads its state back, and goes again: partitions are
     given away half restored, and come back."""
@@ -289,6 +294,7 @@ def test_a_restore_during_a_rebalance(site: Site, monkeypatch: pytest.MonkeyPatc
                 one.stop()
     for one in (first, second):
         assert one.error is None or isinstance(one.error, BusError)
+    second.bus.close()
     check(site.bus, site.settings)
 
 
@@ -297,7 +303,7 @@ test_a_restore_during_a_rebalance.partitions = 2  # type: ignore[attr-defined]
 
 def _second(site: Site) -> Running:
     """Another process's worker: a bus and an id of its own."""
-    return Running(site.cluster.open(), site.settings, "two")
+    return Running(open_bus(site.settings), site.settings, "two")
 
 
 def _all_read(site: Site) -> bool:

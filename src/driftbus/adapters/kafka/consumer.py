@@ -1,4 +1,5 @@
-"""One member of a consumer group, on librdkafka's classic protocol with eager rebalancing.
+"""One member of a consumer group, by librdkafka's classic protocol with eager rebalancing (all partitions are
+given back whenever somebody comes or goes), or by KIP-848's, where only those that move are.
 
 A newly assigned partition, when the caller handles assignments:
 
@@ -69,6 +70,7 @@ class KafkaConsumer:
         # Whoever handles assignments seeks to where the state says; a position that is gone must be loud.
         self._managed = assigned is not None
         reset = "error" if self._managed else "earliest"
+        self._incremental = properties.incremental
         self._client = properties.build(Consumer, properties.group_consumer(group, reset=reset))
         self._positions: Positions = {}
         self._paused: set[TopicPartition] = set()
@@ -206,33 +208,43 @@ class KafkaConsumer:
 
     def _on_assign(self, client: Consumer, partitions: list[Partition]) -> None:
         fresh = [TopicPartition(each.topic, each.partition) for each in partitions]
+        assign = client.incremental_assign if self._incremental else client.assign
+        if not self._incremental:
+            self._positions = {}
         if self._managed:
             # No committed offsets to look up: seeking works at once. Not at offset 0: a fetch can slip
             # through before the pause, and where 0 is no longer held it stops the partition for good.
             # A record that slips through has no position to be at, and is dropped.
-            client.assign([Partition(*partition, OFFSET_BEGINNING) for partition in fresh])
+            assign([Partition(*partition, OFFSET_BEGINNING) for partition in fresh])
             client.pause(partitions)
-            self._positions = dict.fromkeys(fresh)
+            self._positions.update(dict.fromkeys(fresh))
         else:
             # Without an offset librdkafka looks up the committed one.
-            client.assign(partitions)
-            self._positions = dict.fromkeys(fresh, 0)
-        self._unannounced = fresh
+            assign(partitions)
+            self._positions.update(dict.fromkeys(fresh, 0))
+        self._unannounced += fresh
 
     def _on_revoke(self, client: Consumer, partitions: list[Partition]) -> None:
-        """Also for partitions that were lost. Eager: always all of them."""
-        known = self.assignment()
-        self._unannounced = []
+        """Also for partitions that were lost. By the classic protocol always all of them."""
+        gone = {TopicPartition(each.topic, each.partition) for each in partitions}
+        if not self._incremental:
+            gone = set(self._positions)
+        known = [each for each in self.assignment() if each in gone]
+        self._unannounced = [each for each in self._unannounced if each not in gone]
         try:
             if known and self._revoked is not None and self._open:
                 self._revoked(known)
         finally:
             # In place: the records of this very poll are yet to be filtered by it.
-            self._positions.clear()
-            self._paused.clear()
-            self._ended.clear()
-            self._awake.clear()
-            client.unassign()
+            for each in gone:
+                self._positions.pop(each, None)
+            self._paused -= gone
+            self._ended -= gone
+            self._awake -= gone
+            if self._incremental:
+                client.incremental_unassign(partitions)
+            else:
+                client.unassign()
 
     # --- calls to the client -------------------------------------------------------------------------
 
@@ -255,12 +267,18 @@ class KafkaConsumer:
         """librdkafka stops a partition at an offset that is gone; only an assignment starts it again."""
         LOGGER.info("group %s: starting %s[%d] again at %d", self._group, *partition, offset)
         self._positions[partition] = offset
-        places = {each: OFFSET_BEGINNING if at is None else at for each, at in self._positions.items()}
-        self._client.assign([Partition(*each, at) for each, at in places.items()])
+        if self._incremental:
+            again = {partition}
+            self._client.incremental_unassign([Partition(*partition)])
+            self._client.incremental_assign([Partition(*partition, offset)])
+        else:
+            again = set(self._positions)
+            places = {each: OFFSET_BEGINNING if at is None else at for each, at in self._positions.items()}
+            self._client.assign([Partition(*each, at) for each, at in places.items()])
         # An assignment forgets pauses.
-        self._awake.clear()
-        running = self._running()
-        still = [Partition(*each) for each in places if each not in running]
+        self._awake -= again
+        running = again & self._running()
+        still = [Partition(*each) for each in again - running]
         if still:
             self._client.pause(still)
         self._run(sorted(running))

@@ -103,9 +103,11 @@ class KafkaProperties:
     def __init__(self, section: Mapping[str, Value], *, partitioner: str) -> None:
         self._section = {key: _text(value) for key, value in section.items() if value is not None}
         self._partitioner = partitioner
-        if self._section.get("group.protocol", "classic") != "classic":
-            # KIP-848 assigns incrementally; driftbus needs all its partitions revoked before it goes on.
-            raise ConfigError("kafka.group.protocol", self._section["group.protocol"], "classic")
+        protocol = self._section.get("group.protocol", "classic")
+        if protocol not in ("classic", "consumer"):
+            raise ConfigError("kafka.group.protocol", protocol, "classic or consumer")
+        # Whether members are given and lose single partitions (KIP-848, brokers ≥ 4.0).
+        self.incremental = protocol == "consumer"
         servers = self._section.get("bootstrap.servers") or self._section.get("metadata.broker.list")
         if not servers:
             raise ConfigError("kafka.bootstrap.servers", None, "a list host:port[,host:port …]")
@@ -131,16 +133,22 @@ class KafkaProperties:
         return self._consumer(_READER, own)
 
     def _consumer(self, defaults: dict[str, Value], own: dict[str, Value]) -> dict[str, Value]:
-        always = {
+        always: dict[str, Value] = {
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            # Co-partitioned topics: partition p of every topic goes to the same member.
-            "partition.assignment.strategy": "range",
             "allow.auto.create.topics": False,
         }
-        user = self._without(PRODUCER_ONLY)
-        return _merge(_COMMON, _CONSUMER, user, defaults, always, own)
+        # Co-partitioned topics: partition p of every topic goes to the same member.
+        if self.incremental:
+            always |= {"group.protocol": "consumer", "group.remote.assignor": "range"}
+        else:
+            always |= {"partition.assignment.strategy": "range"}
+        # By KIP-848 these times are the broker's; librdkafka refuses them.
+        not_ours = {"session.timeout.ms", "heartbeat.interval.ms"} if self.incremental else set()
+        user = self._without(PRODUCER_ONLY | not_ours)
+        ours = {key: value for key, value in _CONSUMER.items() if key not in not_ours}
+        return _merge(_COMMON, ours, user, defaults, always, own)
 
     def emitter(self) -> dict[str, Value]:
         """For a producer outside transactions."""
