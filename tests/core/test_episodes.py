@@ -130,7 +130,7 @@ def test_a_step_is_one_episode_sudden_and_settled(seed: int) -> None:
     assert opened.signals[0].name == "error"
     assert opened.signals[0].evidence >= 8
     assert (closed.resolution, closed.kind) == ("settled", "sudden")
-    assert closed.outcomes_seen <= 8_000 + 3_500
+    assert closed.outcomes_seen <= 8_000 + 4_500
     assert closed.signals[0].before == pytest.approx(0.05, abs=0.015)
     assert closed.signals[0].after == pytest.approx(0.35, abs=0.04)
     assert opened.model_version == "v1"
@@ -215,7 +215,7 @@ def error_alarm(direction: Any = 1) -> Alarm:
 @pytest.mark.parametrize("seed", range(3))
 def test_regression_errors_are_judged_in_any_unit(seed: int) -> None:
     rng = np.random.default_rng([seed, 6])
-    errors = 1e4 * np.abs(rng.standard_normal(9_000))
+    errors = 1e4 * np.abs(rng.standard_normal(10_500))
     errors[6_000:] *= 2.0
     version = Version()
     version.feed(errors.tolist(), {6_080: [error_alarm()]})

@@ -129,7 +129,8 @@ def test_a_regression_error_alarms_in_the_labels_unit() -> None:
     hits = watch.observe([abs(rng.gauss(0.0, 3e6)) for _ in range(1_000)])
     assert hits
     assert hits[0].index < 200
-    assert hits[0].before == pytest.approx(8e5, rel=0.1)
+    # Medians, as errors are watched by their ranks.
+    assert hits[0].before == pytest.approx(6.7e5, rel=0.1)
     assert 1.2e6 < hits[0].after < 3e6
 
 

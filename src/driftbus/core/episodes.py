@@ -17,11 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from driftbus.core.episode import Alarm, Episode, Moment, Rows, agreeing, identity, signal_evidence
 from driftbus.core.history import Columns, History
 from driftbus.core.outlook import EpisodePolicy, fitted_onset, is_news, look, take_verdict
 from driftbus.core.places import Places
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
+from driftbus.core.splits import two_changes
 from driftbus.core.steps import scan
 from driftbus.core.verdict import Verdict, judge
 
@@ -64,6 +67,9 @@ class Episodes:
         self._episodes: dict[Category, Episode] = {}
         self._waiting: dict[str, Alarm] = {}  # concept alarms not confirmed yet, the newest per signal
         self._opinions: dict[str, tuple[int, Alarm]] = {}  # the newest per detector and signal, and when
+        # A further alarm during an episode of the error: seq of its onset, and how long it is judged anew.
+        self._second: tuple[int, Alarm] | None = None
+        self._second_until = 0
         self._waiting_from = self._waiting_until = self._next_try = 0
         self._reference = 0  # seq from which the error's history is judged
         self._ordinal = 0
@@ -106,6 +112,10 @@ class Episodes:
         episode = self._episodes.get(alarm.category)
         if episode is not None:
             episode.absorb(alarm, history.seen)
+            if episode.fitted and alarm.standing == "decides" and alarm.direction > 0:
+                self._second = (rows.outcomes.rows_ago(alarm.since or 1)[0], alarm)
+                self._second_until = history.seen + self._policy.retry_rows
+                return self._split(episode, moment, rows.outcomes)
             if not episode.fitted and episode.news:
                 episode.next_look = min(episode.next_look, history.seen + JOIN_PREDICTIONS)
             return []
@@ -158,7 +168,7 @@ class Episodes:
         self._forget_before_a_fall(history)
         columns = history.columns(self._reference)
         step = scan(columns)
-        if decided or self._policy.confirms(step, columns):
+        if (decided and self._policy.agrees(step, columns)) or self._policy.confirms(step, columns):
             verdict = judge(columns)
             if verdict is not None:
                 return [self._open_on_error(verdict, columns, moment, history)]
@@ -167,6 +177,33 @@ class Episodes:
         waited = history.seen - self._waiting_from
         self._next_try = history.seen + min(max(waited // 8, LOOK_ROWS), 8 * LOOK_ROWS)
         return []
+
+    def _split(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
+        """Is a further alarm a second change, which no ramp explains? Then the first one is settled."""
+        if self._second is None:
+            return []
+        seq, alarm = self._second
+        columns = history.columns(self._reference)
+        if not two_changes(columns, episode.onset.seq, seq):
+            if history.seen >= self._second_until:
+                self._second = None
+            return []
+        self._second = None
+        level_from = columns.part(0, int(np.searchsorted(columns.first_seq, seq)))
+        first = judge(level_from)
+        level_seq = (
+            episode.onset.seq
+            if first is None
+            else int(columns.first_seq[min(first.end, len(level_from.n) - 1)])
+        )
+        self._start_reference(history, episode.onset.seq, level_seq)
+        return [self._close(episode, "settled", moment), *self._go_on(alarm, moment, history)]
+
+    def _go_on(self, alarm: Alarm, moment: Moment, history: History) -> list[DriftEvent]:
+        """An alarm that came during an episode now stands for itself."""
+        self._waiting = {alarm.signal: alarm}
+        self._waiting_from, self._waiting_until = history.seen, history.seen + self._policy.retry_rows
+        return self._try_to_confirm(moment, history, decided=True)
 
     def _open_on_error(
         self, verdict: Verdict, columns: Columns, moment: Moment, history: History
@@ -242,6 +279,9 @@ class Episodes:
         return []
 
     def _look_at_error(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
+        split = self._split(episode, moment, history)
+        if split:
+            return split
         columns = history.columns(self._reference)
         outlook = look(columns, episode.onset.seq, episode.signals["error"].before, self._policy)
         gap = min(max(outlook.since_onset // 8, LOOK_ROWS), MOST_LOOK_ROWS)
@@ -254,7 +294,9 @@ class Episodes:
             self._start_reference(
                 history, episode.onset.seq if outlook.resolution == "settled" else 0, level_from
             )
-            return [self._close(episode, outlook.resolution, moment)]
+            second = self._second if outlook.resolution == "settled" else None
+            closed = self._close(episode, outlook.resolution, moment)
+            return [closed] if second is None else [closed, *self._go_on(second[1], moment, history)]
         news = is_news(episode, history.seen, moment.ts, self._policy)
         if news and episode.events <= self._policy.max_updates:
             episode.quiet_until = history.seen + outlook.since_onset // 2 + QUIET_ROWS
@@ -284,6 +326,8 @@ class Episodes:
 
     def _close(self, episode: Episode, resolution: Resolution, moment: Moment) -> DriftEvent:
         del self._episodes[episode.category]
+        if episode.fitted:
+            self._second = None
         key = (episode.category, episode.kind)
         self.closed_total[key] = self.closed_total.get(key, 0) + 1
         return self._tell(episode, "closed", resolution, moment)
@@ -298,6 +342,7 @@ class Episodes:
             "episodes": [episode.dump() for episode in self._episodes.values()],
             "waiting": [asdict(alarm) for alarm in self._waiting.values()],
             "opinions": [[when, asdict(alarm)] for when, alarm in self._opinions.values()],
+            "second": [self._second_until, self._second and [self._second[0], asdict(self._second[1])]],
             "tries": [self._waiting_from, self._waiting_until, self._next_try],
             "reference": self._reference,
             "ordinal": self._ordinal,
@@ -324,6 +369,8 @@ class Episodes:
         for when, kept in state["opinions"]:
             alarm = Alarm(**kept)
             one._opinions[f"{alarm.signal} {alarm.detector}"] = (when, alarm)
+        one._second_until, second = state["second"]
+        one._second = None if second is None else (second[0], Alarm(**second[1]))
         one._waiting_from, one._waiting_until, one._next_try = state["tries"]
         one._reference, one._ordinal = state["reference"], state["ordinal"]
         one.opened_total = dict(state["opened"])

@@ -37,7 +37,7 @@ class EpisodePolicy:
     min_rise: float = 0.01
     min_rise_ratio: float = 0.10
     retry_rows: int = 2_000
-    settle_rows: int = 2_000
+    settle_rows: int = 3_000
     pass_rows: int = 200
     quiet_predictions: int = 5_000
     max_updates: int = 8
@@ -49,6 +49,16 @@ class EpisodePolicy:
             return False
         least = self.min_rise if is_binary(columns) else 0.0
         return step.after - step.before >= max(least, self.min_rise_ratio * abs(step.before))
+
+    def agrees(self, step: Step | None, columns: Columns) -> bool:
+        """Whether the history at least does not contradict a detector that decides by itself. Of real values
+        it sees means only, which outliers drown, where the detector sees ranks."""
+        least = self.confirm_strength / (2.0 if is_binary(columns) else 8.0)
+        return step is not None and step.strength >= least
+
+    def agrees_still(self, strength: float, columns: Columns) -> bool:
+        """Whether the rise of an open episode has not thinned out to nothing."""
+        return strength >= (self.confirm_strength / 4.0 if is_binary(columns) else 0.0)
 
 
 class Outlook(NamedTuple):
@@ -69,7 +79,7 @@ def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy)
     since_onset = int(left[started])
     verdict = judge(columns)
     if verdict is None or (
-        verdict.strength < policy.confirm_strength / 4.0 and since_onset >= policy.pass_rows
+        not policy.agrees_still(verdict.strength, columns) and since_onset >= policy.pass_rows
     ):
         return Outlook(None, "passed", 0, since_onset)  # what was seen has thinned out to nothing
     level_from = verdict.end
@@ -89,10 +99,12 @@ def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy)
 
 
 def fitted_onset(verdict: Verdict, columns: Columns) -> Onset:
-    """A fit's onset in `outcomes`, with its interval in order whatever the order of the rows."""
-    first, earliest, latest = (
-        int(columns.first_ts[index]) for index in (verdict.onset, verdict.earliest, verdict.latest)
-    )
+    """A fit's onset in `outcomes`, with its interval in order whatever the order of the rows.
+
+    A change within a bin shows at either of its ends: the interval reaches a bin further to both sides.
+    """
+    places = (verdict.onset, max(verdict.earliest - 1, 0), min(verdict.latest + 1, len(columns.n) - 1))
+    first, earliest, latest = (int(columns.first_ts[index]) for index in places)
     return Onset(first, min(earliest, first), max(latest, first), True, int(columns.first_seq[verdict.onset]))
 
 
@@ -103,7 +115,11 @@ def take_verdict(episode: Episode, verdict: Verdict, columns: Columns) -> None:
         episode.kind, episode.confidence = verdict.kind, figure(verdict.confidence)
     else:
         episode.confidence = figure(told)
-    episode.onset = fitted_onset(verdict, columns)
+    onset = fitted_onset(verdict, columns)
+    known = episode.onset
+    # Bins grow coarser with age: what was told more finely, and is not contradicted, stands.
+    if not (onset.earliest <= known.earliest and known.latest <= onset.latest):
+        episode.onset = onset
     episode.moving = verdict.moving
     error = episode.signals["error"]
     episode.signals["error"] = SignalEvidence(

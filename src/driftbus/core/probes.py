@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Literal
 
 from driftbus.core.detectors import registry
@@ -109,5 +108,5 @@ def probes(
     """A probe per spec; `state` is the list of their dumps, None for fresh ones. `standings`: what each one's
     alarms are worth (None: all of them ask)."""
     kept = [None] * len(specs) if state is None else state
-    worth = ["asks"] * len(specs) if standings is None else standings
-    return tuple(map(Probe, repeat(signal), specs, repeat(side), kept, worth))
+    worth: Sequence[Standing] = ["asks"] * len(specs) if standings is None else standings
+    return tuple([Probe(signal, spec, side, *rest) for spec, *rest in zip(specs, kept, worth, strict=True)])

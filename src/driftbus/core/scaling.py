@@ -53,7 +53,7 @@ class Clip:
         return self.low + y * (self.high - self.low)
 
 
-Scaling = Clip | Literal["learned"]
+Scaling = Clip | Literal["learned", "as it is"]
 
 # Numbers that are in [0, 1] by nature: 0/1 errors, shares.
 UNIT = Clip(0.0, 1.0)
@@ -61,6 +61,8 @@ UNIT = Clip(0.0, 1.0)
 LOG_LOSS = Clip(0.0, -log(1e-3))
 # Learned from the first rows of the reference, then frozen: a `LevelScale`.
 LEARNED: Literal["learned"] = "learned"
+# Not at all: its detectors do not care about scale.
+AS_IT_IS: Literal["as it is"] = "as it is"
 
 
 def _short(x: float) -> float:

@@ -22,7 +22,7 @@ from driftbus.core.detectors import registry
 from driftbus.core.detectors.registry import SignalKind
 from driftbus.core.levels import Level
 from driftbus.core.probes import Side, SignalHit, Standing, probes
-from driftbus.core.scaling import BIN, LEARNED, LOG_LOSS, UNIT, Clip, Scaling
+from driftbus.core.scaling import AS_IT_IS, BIN, HUGE, LEARNED, LOG_LOSS, UNIT, Clip, Scaling
 from driftbus.core.settings import CustomSignal, Detectors, DetectorSpec, SignalPlan
 
 __all__ = [
@@ -40,8 +40,6 @@ __all__ = [
 
 # Rows of the reference level that is shown; as long as the reference of features.
 REFERENCE = 960
-# A rise of 0/1 errors below either matters to nobody. Detectors that ask are judged by the history instead.
-MIN_RISE, MIN_RISE_RATIO = 0.01, 0.10
 # Weight of the newest number in the recent level: it forgets half in 177 rows, as features do.
 RECENT = 1.0 / 256.0
 # Until then the plain mean weighs the newest number more.
@@ -65,7 +63,7 @@ class SignalRule:
 
     def standing(self, spec: DetectorSpec) -> Standing:
         """What an alarm of this detector is worth."""
-        if spec.name in registry.DECIDING and self.scaling == UNIT:
+        if spec.name in registry.DECIDING and self.scaling in (UNIT, AS_IT_IS):
             return "decides"
         return self.auto if self.specs is None else "asks"
 
@@ -82,7 +80,9 @@ def log_loss_rule(plan: SignalPlan) -> SignalRule:
 
 def regression_rule(plan: SignalPlan, name: str = "error") -> SignalRule:
     """`error` (absolute) or `squared_error` of a regressor, in the label's unit; only rises alarm."""
-    return SignalRule(name, "error", plan.error, LEARNED)
+    if name == "error" and plan.error is None:
+        return SignalRule(name, "real_error", None, AS_IT_IS)
+    return SignalRule(name, "error", plan.error, LEARNED, auto="opinion")
 
 
 def challenger_gap_rule(plan: SignalPlan) -> SignalRule:
@@ -112,9 +112,7 @@ class SignalWatch:
         inner = None
         if state is not None:
             self.seen, self.rejected, inner = state
-        self._memory: _Rows | _Bins = (
-            _Rows(rule, rule.scaling, inner) if isinstance(rule.scaling, Clip) else _Bins(rule, inner)
-        )
+        self._memory: _Rows | _Bins = _Bins(rule, inner) if rule.scaling == LEARNED else _Rows(rule, inner)
 
     def observe(self, values: Sequence[float]) -> list[SignalHit]:
         """Take a block, one number per row; hits in the order of the rows that decided them."""
@@ -145,14 +143,15 @@ class SignalWatch:
 
 
 class _Rows:
-    """A number of known range, row by row."""
+    """A number row by row: of known range, or as it is."""
 
-    __slots__ = ("_clip", "_n", "_probes", "_recent", "_reference", "_whole")
+    __slots__ = ("_clip", "_high", "_low", "_n", "_probes", "_recent", "_reference", "_whole")
 
-    def __init__(self, rule: SignalRule, clip: Clip, state: Any) -> None:
-        self._clip = clip
-        # Nothing to compute where the signal's unit is the detectors'.
-        self._whole = clip == UNIT
+    def __init__(self, rule: SignalRule, state: Any) -> None:
+        # A signal whose unit is the detectors' is kept from what is huge only.
+        self._clip = rule.scaling if isinstance(rule.scaling, Clip) else Clip(-HUGE, HUGE)
+        self._whole = rule.scaling in (UNIT, AS_IT_IS)
+        self._low, self._high = (0.0, 1.0) if rule.scaling == UNIT else (-HUGE, HUGE)
         self._n = 0
         self._reference = 0.0  # the sum of the first REFERENCE numbers
         self._recent = 0.0
@@ -165,18 +164,22 @@ class _Rows:
     def take(self, values: Sequence[float]) -> list[SignalHit]:
         if not values:
             return []
-        clip = self._clip
+        clip, low, high = self._clip, self._low, self._high
         scaled = values
-        if not self._whole or min(values) < 0.0 or max(values) > 1.0:
+        if self._whole:
+            if min(values) < low or max(values) > high:
+                scaled = [low if x < low else high if x > high else x for x in values]
+        else:
             low, width = clip.low, clip.high - clip.low
             scaled = [0.0 if y < 0.0 else 1.0 if y > 1.0 else y for y in [(x - low) / width for x in values]]
         self._follow(scaled)
         hits: list[SignalHit] = []
         for probe in self._probes:
             for hit in probe.update_block(scaled):
-                before, after = clip.unscale(hit.before), clip.unscale(hit.after)
-                least = max(MIN_RISE, MIN_RISE_RATIO * before) if probe.standing == "decides" else 0.0
-                found = probe.judge(hit, hit.index, before, after, least=least)
+                before, after = hit.before, hit.after
+                if not self._whole:
+                    before, after = clip.unscale(before), clip.unscale(after)
+                found = probe.judge(hit, hit.index, before, after)
                 if found is not None:
                     hits.append(found)
         if len(hits) > 1:
@@ -205,6 +208,8 @@ class _Rows:
         if not self._n:
             return None, None
         reference = self._reference / min(self._n, REFERENCE)
+        if self._whole:
+            return reference, self._recent
         return self._clip.unscale(reference), self._clip.unscale(self._recent)
 
     def dump(self) -> Any:

@@ -110,7 +110,8 @@ def _dispersion(columns: Columns, stop: int, binary: bool) -> float:
     The greatest over several batch lengths: bursts show in short batches, seasons in middling ones, slow
     wandering in the longest. Where too few rows lie before the change, those after it are asked too.
     """
-    before = columns.part(0, stop)
+    # The step may lie within the last bin before it, whose rows are then of both levels.
+    before = columns.part(0, stop - 1 if stop > 2 else stop)
     rows = float(np.cumsum(before.n)[-1])
     ratios = _ratios(before, BATCH_ROWS, binary, all_bins=True)
     if len(ratios) < MIN_BATCHES:

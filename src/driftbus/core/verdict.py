@@ -66,7 +66,11 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
     ramps, starts, ends, weights, before, top = _ramps(columns, rows, grid, step, direction)
     # Onsets are equally likely a priori per row: a boundary stands for the rows of its bin.
     allowed = np.flatnonzero(np.isfinite(step.profile))
-    step_mass = step.profile[allowed] + np.log(columns.n[allowed])
+    within, inside = _steps_within(columns, rows, step, direction)
+    step_mass = np.concatenate(
+        (step.profile[allowed] + np.log(columns.n[allowed]), inside + np.log(columns.n[within] / 2.0))
+    )
+    allowed = np.concatenate((allowed, within))
     ramp_mass = ramps + np.log(weights)
     peak = max(float(step_mass.max()), float(ramp_mass.max()) if len(ramp_mass) else -np.inf)
     steps, rises = np.exp(step_mass - peak), np.exp(ramp_mass - peak)
@@ -106,6 +110,39 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
         strength=step.strength,
         moving=unfinished > MOVING,
     )
+
+
+def _steps_within(
+    columns: Columns, rows: Floats, step: Step, direction: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """Steps inside a bin, a third and two thirds in: the bins, and log-likelihood ratios against one level.
+
+    Old bins are long: a step within one would else look like a short rise. 0/1 values only.
+    """
+    if not is_binary(columns):
+        return np.empty(0, np.int64), np.empty(0)
+    n, s = columns.n, columns.total
+    n0, s0 = rows[:-1], np.concatenate(([0.0], np.cumsum(s)[:-1]))
+    n1 = rows[-1] - rows[1:]
+    s1 = np.cumsum(s)[-1] - s0 - s
+    fits = np.flatnonzero((n0 >= MIN_BEFORE) & (n1 > 0) & (s1 >= 1.0))
+    n, s, n0, s0, n1, s1 = (column[fits] for column in (n, s, n0, s0, n1, s1))
+    low, high = s0 / n0, s1 / n1
+    base = bernoulli(rows[-1:], np.cumsum(columns.total)[-1:])
+    ratios = []
+    for part in (1.0 / 3.0, 2.0 / 3.0):
+        mixed = np.clip(part * low + (1.0 - part) * high, 1e-12, 1.0 - 1e-12)
+        inside = s * np.log(mixed) + (n - s) * np.log1p(-mixed)
+        ratio = (bernoulli(n0, s0) + inside + bernoulli(n1, s1) - base) / step.dispersion
+        ratios.append(np.where(direction * (high - low) > 0, ratio, -np.inf))
+    return np.concatenate((fits, fits)), np.concatenate(ratios)
+
+
+def best_rise(columns: Columns, step: Step, direction: int = 1) -> float:
+    """The greatest log-likelihood ratio of a rise over some rows against one level; 0.0 without any."""
+    rows = np.concatenate(([0.0], np.cumsum(columns.n)))
+    ratios = _ramps(columns, rows, _grid(rows, step.start, RESOLUTION), step, direction)[0]
+    return float(ratios.max()) if len(ratios) else 0.0
 
 
 def _grid(rows: Floats, onset: int, resolution: int) -> NDArray[np.int64]:

@@ -10,10 +10,11 @@ the m newest and S of all n values are 1. Alarm when LR(τ) / φ(τ) ≥ h(m), w
 of `detectors.dispersion` as it was at τ, so that a change does not widen what is expected.
 
 Input: numbers; above one half counts as 1, else 0. `rate`: the budget, false alarms per value and direction;
-`min_before`: values before an onset; `min_errors`: ones after the onset of a rise; `mode` up, down or both.
-Guaranteed: no crossing of a rise is missed or late (`_next_look`). Falls begin and are found at ends of
-batches of 32, as nobody waits for one. After an alarm the world begins at its onset. All sums that grow are
-whole numbers, so cuts change nothing.
+`min_before`: values before an onset; `min_errors`: ones after the onset of a rise; `min_rise`, `min_ratio`:
+a smaller rise, or one by less than this part of the level before, matters to nobody; `mode` up, down or both.
+Guaranteed: no crossing at a corner of a rise is missed or late (`_look`). Falls begin and are found at ends
+of batches of 32, as nobody waits for one. After an alarm the world begins at its onset. All sums that grow
+are whole numbers, so cuts change nothing.
 Cost: .25 µs a value in blocks of 25 at 10 % ones; memory O(log n).
 
 Papers: Romano, Eckley, Fearnhead & Rigaill, Fast online changepoint detection via functional pruning CUSUM
@@ -34,13 +35,13 @@ from math import ceil, log
 from operator import mul
 from typing import Any
 
-from driftbus.core.detectors.base import Hit
+from driftbus.core.detectors.base import LIMIT, Hit
 from driftbus.core.detectors.budget import FLOOR, MOST, at_least
 from driftbus.core.detectors.dispersion import BATCH, Dispersion
 
 MODES = ("up", "down", "both")
 # `budget.at_least`'s constant.
-CONSTANT = 0.7
+CONSTANT = 0.6
 # Falls get this part of the budget: nobody is told of one, but a false one makes the next rise seem greater.
 FALL_SHARE = 0.05
 # 512 values before the first alarm: bursts and correlation cannot be told from a change earlier (of AR(.9)
@@ -64,18 +65,27 @@ class FocusBernoulli:
     """See the module's text."""
 
     def __init__(
-        self, rate: float = MOST, min_before: int = 128, min_errors: int = 3, mode: str = "both"
+        self,
+        rate: float = MOST,
+        min_before: int = 128,
+        min_errors: int = 3,
+        min_rise: float = 0.01,
+        min_ratio: float = 0.1,
+        mode: str = "both",
     ) -> None:
         if not 0.0 < rate <= 0.1:
             raise ValueError(f"rate: {rate!r} must lie between 0 and 0.1")
         if min_before < 1 or min_errors < 1:
             raise ValueError("min_before and min_errors must be positive whole numbers")
+        if not 0.0 <= min_rise <= 1.0 or not 0.0 <= min_ratio <= LIMIT:
+            raise ValueError("min_rise must lie between 0 and 1, min_ratio must not be negative")
         if mode not in MODES:
             raise ValueError(f"mode: {mode!r} must be one of {', '.join(MODES)}")
         self.name = "focus_bernoulli"
         self._need = at_least(rate, CONSTANT)
         self._need_down = at_least(rate * FALL_SHARE, CONSTANT)
         self._min_before, self._min_errors = min_before, min_errors
+        self._min_rise, self._min_ratio = min_rise, min_ratio
         self._up, self._down = mode != "down", mode != "up"
         self._rows = self._ones = 0  # of the world, which begins at the last alarm's onset
         self._rises: list[Corner] = []
@@ -191,7 +201,9 @@ class FocusBernoulli:
                 ratio = (part + _entropy(s, m) - whole) / factor
                 over += ratio
                 if over >= most and s >= least and warm:
-                    best, most, evidence = corner, over, ratio
+                    level = ones_before / before
+                    if s / m - level >= max(self._min_rise, self._min_ratio * level):
+                        best, most, evidence = corner, over, ratio
             margin = max(base - log(s + ahead), FLOOR)
             if margin > -over:
                 margin = -over

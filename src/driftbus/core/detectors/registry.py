@@ -9,18 +9,24 @@ from typing import Any, Literal
 from driftbus.core.detectors.adwin import Adwin
 from driftbus.core.detectors.base import Detector
 from driftbus.core.detectors.focus_bernoulli import FocusBernoulli
+from driftbus.core.detectors.focus_gaussian import FocusGaussian
+from driftbus.core.detectors.focus_ranks import FocusRanks
 from driftbus.core.detectors.page_hinkley import PageHinkley
 from driftbus.core.detectors.river_any import CLASSES, RiverDetector
 from driftbus.core.parameters import check_params
 from driftbus.core.settings import DetectorSpec
 
-SignalKind = Literal["error", "loss", "score", "feature", "quality", "challenger_gap", "custom"]
+SignalKind = Literal["error", "real_error", "loss", "score", "feature", "quality", "challenger_gap", "custom"]
 # Detectors that keep to a budget of false alarms by themselves: their alarms need no other proof.
-DECIDING = frozenset({"focus_bernoulli"})
+DECIDING = frozenset({"focus_bernoulli", "focus_ranks"})
 
-_OWN: dict[str, type[Adwin] | type[PageHinkley] | type[FocusBernoulli]] = {
+_OWN: dict[
+    str, type[Adwin] | type[PageHinkley] | type[FocusBernoulli] | type[FocusGaussian] | type[FocusRanks]
+] = {
     "adwin": Adwin,
     "focus_bernoulli": FocusBernoulli,
+    "focus_gaussian": FocusGaussian,
+    "focus_ranks": FocusRanks,
     "page_hinkley": PageHinkley,
 }
 _CONSTRUCTORS: dict[str, Callable[..., Any]] = {**CLASSES, **_OWN}
@@ -105,6 +111,7 @@ _ONE = (DetectorSpec("adwin", {"delta": 1e-4}),)
 
 _DEFAULTS: dict[str, tuple[DetectorSpec, ...]] = {
     "error": _ERROR,
+    "real_error": (DetectorSpec("focus_ranks"),),
     "loss": _OPINIONS,
     "feature": _RARE,
     "score": _RARE,
