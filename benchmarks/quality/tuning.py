@@ -6,6 +6,7 @@ without a change; a detector that reaches the rate nowhere in its range is left 
 
 from __future__ import annotations
 
+import sys
 from math import exp, log
 from typing import NamedTuple
 
@@ -65,6 +66,7 @@ def tuned(name: str, zone: str, rows: int) -> str | None:
     sources = cache.digest(used, name, zone, str(rows))
     path = cache.folder() / f"tuned-{name}-{sources}.json"
     if not path.exists():
+        print(f"tuning {name}", file=sys.stderr, flush=True)
         found = _search(name, knob, zone, rows)
         cache.write(path, lambda part: part.write_bytes(orjson.dumps(found)))
     value = orjson.loads(path.read_bytes())
