@@ -46,11 +46,6 @@ MODEL_EVENT_TYPES = frozenset(
         "model-deployed",
         "model-rolled-back",
         "retrain-requested",
-    }
-)
-# Known to the contract, not yet acted upon: taken and counted, never dead-lettered.
-RESERVED_EVENT_TYPES = frozenset(
-    {
         "retrain-approved",
         "request-declined",
         "episode-acknowledged",
@@ -58,9 +53,10 @@ RESERVED_EVENT_TYPES = frozenset(
         "muted",
         "unmuted",
         "stream-retired",
-        "reference-set",
     }
 )
+# Known to the contract, not yet acted upon: taken and counted, never dead-lettered.
+RESERVED_EVENT_TYPES = frozenset({"reference-set"})
 
 
 # A row's own constructor is a Python function; this one saves 0.2 µs a record.
@@ -237,7 +233,9 @@ def model_event_of(
     kind = raw.get("type")
     if type(kind) is not str or kind not in MODEL_EVENT_TYPES | RESERVED_EVENT_TYPES:
         refuse("wrong_value", f"type {kind!r:.60} is no model event")
-    ts = raw.get("ts")
+    ts, until, accept = raw.get("ts"), raw.get("until"), raw.get("accept")
+    if accept is not None and type(accept) is not bool:
+        refuse("wrong_type", "accept is neither true nor false")
     return ModelEvent(
         checked_stream(raw.get("stream"), key),
         epoch_ms(timestamp_ms if ts is None else ts),
@@ -246,6 +244,9 @@ def model_event_of(
         checked_text(raw.get("retrain_request_id"), "retrain_request_id"),
         checked_text(raw.get("by"), "by"),
         checked_text(raw.get("reason"), "reason"),
+        checked_text(raw.get("episode_id"), "episode_id"),
+        bool(accept),
+        None if until is None else epoch_ms(until),
     )
 
 

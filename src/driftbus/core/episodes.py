@@ -164,6 +164,17 @@ class Episodes:
         self._waiting.clear()
         return [self._close(episode, resolution, moment) for episode in self.open]
 
+    def dismiss(self, episode_id: str, accept: bool, moment: Moment, rows: Rows) -> list[DriftEvent]:
+        """Somebody says that it is no change: judged from its onset on, so that it is not found again. With
+        `accept` the new level is normal, and rows before the onset are of another world."""
+        for episode in self.open:
+            if episode.episode_id == episode_id:
+                if episode.fitted:
+                    onset = episode.onset.seq
+                    self._start_reference(rows.outcomes, onset if accept else 0, onset)
+                return [self._close(episode, "dismissed", moment)]
+        return []
+
     def _try_to_confirm(self, moment: Moment, history: History, *, decided: bool = False) -> list[DriftEvent]:
         self._forget_before_a_fall(history)
         columns = history.columns(self._reference)

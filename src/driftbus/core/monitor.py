@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from driftbus.core import challenger as challengers
+from driftbus.core import model_events
 from driftbus.core.block import Block, Rises
 from driftbus.core.columns import OutcomeColumns, PredictionColumns, VersionKey, by_version
 from driftbus.core.course import Course
@@ -26,6 +27,7 @@ from driftbus.core.labelled import challenger_errors, errors_of
 from driftbus.core.lane import NEVER, Lane
 from driftbus.core.ledger import Ledger
 from driftbus.core.linear import Said
+from driftbus.core.people import People
 from driftbus.core.places import Places
 from driftbus.core.policy import Policy
 from driftbus.core.records import (
@@ -38,7 +40,6 @@ from driftbus.core.settings import Limits, Rule, StreamSettings
 from driftbus.core.task import TaskDecision
 from driftbus.core.together import Turn
 from driftbus.core.version import Setup, VersionMonitor
-from driftbus.core.views import DeploymentView
 from driftbus.core.walk import ALARM, CORRECTION, OPENED, OUTCOME_ALARM, Decisions, Mark, Rows, walk
 
 
@@ -98,6 +99,7 @@ class StreamMonitor:
         # Episodes that were open when the models began anew, as dumped: (version, role, episodes).
         self.left_open: list[list[Any]] = []
         self.ledger = Ledger()
+        self.people = People()
         self.decision = TaskDecision(settings.task)
         self.setup = Setup(stream, settings, limits, self.decision.task)
         self.versions: dict[VersionKey, VersionMonitor] = {}
@@ -126,7 +128,7 @@ class StreamMonitor:
         if self._due_known:
             return self._due
         dues = [due for v in self.versions.values() if (due := v.episodes.next_due()) is not None]
-        due = self.policy.next_due(self._production())
+        due = self.policy.next_due(self.in_production())
         if due is not None:
             dues.append(due)
         self._due = min(dues, default=None)
@@ -149,7 +151,7 @@ class StreamMonitor:
         """Something was decided, so what is waited for may be another."""
         self._due_known = False
 
-    def _production(self) -> Production | None:
+    def in_production(self) -> Production | None:
         version = self.production
         return None if version is None else Production(version, self.rows)
 
@@ -195,7 +197,7 @@ class StreamMonitor:
                 self._change_task()
             else:
                 self.clock, self.anchor = max(self.clock, event.ts), rises.at(pos)
-                self._take_model_event(event, pos, out.decisions)
+                model_events.take(self, event, pos, out.decisions)
             self.decided()
         p1, o1, c1 = len(block.predictions), len(block.outcomes), len(block.corrections)
         self._fold_part(block, (p0, p1), (o0, o1), (c0, c1), rises, NEVER, out)
@@ -295,7 +297,7 @@ class StreamMonitor:
             mine = rows if members is None else rows.part(members)
             version = self.versions.get(key)
             if version is None:
-                version = self._open_version(key, mine.tss[0])
+                version = self.open_version(key, mine.tss[0])
                 marks.append(Mark(mine.pos[0], OPENED, key, None))
                 lane = lanes[key] = Lane(version, opened=mine.pos[0])
             else:
@@ -388,7 +390,7 @@ class StreamMonitor:
 
     # -- decisions -----------------------------------------------------------------------------------
 
-    def _open_version(self, key: VersionKey, ts: int) -> VersionMonitor:
+    def open_version(self, key: VersionKey, ts: int) -> VersionMonitor:
         version = self.versions[key] = VersionMonitor(self.setup, key[0], key[1], ts)
         return version
 
@@ -402,66 +404,8 @@ class StreamMonitor:
         return Moment(ts, self.ledger.outcomes, self.ledger.predictions)
 
     def first_prediction(self, key: VersionKey, pos: int, out: Decisions) -> None:
-        """The first prediction of an unseen version: in production it takes over."""
-        version = self.versions[key]
-        if key[1] == "production":
-            if self.current is None:
-                self.current = key
-                self.ledger.deployments.append(DeploymentView(version.first_seen, key[0]))
-            elif self.current != key:
-                event = ModelEvent(self.stream, self.clock, "model-deployed", key[0], None, None, None)
-                self._put_in_production(key, retire=False, rolled_back=False, pos=pos, out=out)
-                self._ask(self.policy.on_model_event(event, self.moment(), self._production()), pos, out)
-                self.ledger.request_ended("deployed", self.clock)
-        self._forget_versions(pos, out)
-
-    def _forget_versions(self, pos: int, out: Decisions) -> None:
-        while len(self.versions) > self.limits.max_versions:
-            key = next(k for k in self.versions if k != self.current)
-            version = self.versions.pop(key)
-            self.tell(version.episodes.close_all("replaced", self.moment(), version.rows), version, pos, out)
-
-    def _put_in_production(
-        self, key: VersionKey, *, retire: bool, rolled_back: bool, pos: int, out: Decisions
-    ) -> None:
-        old = self.production
-        if old is not None:
-            closed = old.episodes.close_all("replaced", self.moment(), old.rows)
-            self.tell(closed, old, pos, out)
-            old.retired = retire and self.current != key
-        if key not in self.versions or self.current == key or rolled_back:
-            self._open_version(key, self.clock)
-        self.current = key
-        self.versions[key].retired = False
-        self.ledger.deployments.append(DeploymentView(self.clock, key[0], rolled_back))
-
-    def _take_model_event(self, event: ModelEvent, pos: int, out: Decisions) -> None:
-        asked = self.policy.in_flight
-        answered = asked is not None and event.retrain_request_id in (None, asked)
-        if event.type in ("model-deployed", "model-rolled-back"):
-            self._deploy(event, pos, out)
-        if answered and event.type == "model-deployed":
-            self.ledger.request_ended("deployed", self.clock)
-        elif answered and event.type == "training-failed":
-            self.ledger.request_ended("failed", self.clock)
-        requests = self.policy.on_model_event(event, self.moment(), self._production())
-        self._ask(requests, pos, out)
-        self._forget_versions(pos, out)
-
-    def _deploy(self, event: ModelEvent, pos: int, out: Decisions) -> None:
-        """A deployment opens a new reference, unless this version's own predictions opened it already."""
-        current = self.production
-        rolled_back = event.type == "model-rolled-back"
-        key: VersionKey = (event.model_version, "production")
-        if current is not None and (current.model_version is None or event.model_version is None):
-            key = (current.model_version, "production")  # predictions carry no version: it stays the same
-        elif current is not None and key == self.current and not current.deployed and not rolled_back:
-            asked = self.ledger.requests[-1] if self.ledger.requests else None
-            if asked is None or asked.ended is not None or current.first_seen >= asked.requested_ms:
-                current.deployed = True
-                return
-        self._put_in_production(key, retire=True, rolled_back=rolled_back, pos=pos, out=out)
-        self.versions[key].deployed = True
+        """The first prediction of an unseen version."""
+        model_events.first_prediction(self, key, pos, out)
 
     def take_alarm(
         self, alarm: Alarm, version: VersionMonitor, labelled: bool, pos: int, out: Decisions
@@ -495,28 +439,32 @@ class StreamMonitor:
 
     def consider(self, pos: int, out: Decisions, ts: int = 0) -> None:
         """Ask the policy whether a retrain is due."""
-        production = self._production()
+        production = self.in_production()
         if production is not None:
-            self._ask(self.policy.consider(self.moment(ts), production), pos, out)
+            moment = self.moment(ts)
+            muted = self.people.is_muted(moment.ts)
+            self.ask(self.policy.consider(moment, production, muted=muted), pos, out)
 
     def wanted(self) -> VersionMonitor | None:
         """The version upon whose outcomes the policy waits."""
-        production = self._production()
+        production = self.in_production()
         if production is None or not self.policy.wants_outcomes(production):
             return None
         return self.production
 
-    def _ask(self, requests: Sequence[RetrainRequest], pos: int, out: Decisions) -> None:
+    def ask(self, requests: Sequence[RetrainRequest], pos: int, out: Decisions) -> None:
         for request in requests:
             self.ledger.request(request)
             out.append((pos, request))
 
     def tell(self, events: Sequence[DriftEvent], version: VersionMonitor, pos: int, out: Decisions) -> None:
-        for event in events:
+        for event in map(self.people.mark, events):
             self.ledger.drift(event, version.role)
             out.append((pos, event))
-            if version is self.production:
+            if version is self.production and self.people.asks(event):
                 self.policy.on_drift_event(event)
+            if event.status == "closed":
+                self.people.closed(event.episode_id)
         if events and version is self.production:
             self.consider(pos, out)
 
@@ -540,6 +488,7 @@ class StreamMonitor:
             "left_open": self.left_open,
             "clock": [self.clock, self.anchor, self.prediction_clock, self.label_clock],
             "ledger": self.ledger.dump(),
+            "people": self.people.dump(),
             "decision": self.decision.dump(),
             "current": self.current,
             "rows": self.rows.dump(),
@@ -576,6 +525,7 @@ class StreamMonitor:
         self = cls(stream, settings, limits)
         self.clock, self.anchor, self.prediction_clock, self.label_clock = state["clock"]
         self.ledger = Ledger.load(state["ledger"])
+        self.people = People.load(state["people"])
         if settings.task == "auto":
             self.decision.load(state["decision"])
         self.setup = replace(self.setup, task=self.decision.task)

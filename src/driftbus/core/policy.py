@@ -95,8 +95,10 @@ class Policy:
         elif owed is not None:
             del self._state.owed[event.episode_id]
 
-    def consider(self, moment: Moment, production: Production) -> list[RetrainRequest]:
-        """What is asked now: at most one request."""
+    def consider(
+        self, moment: Moment, production: Production, *, muted: bool = False
+    ) -> list[RetrainRequest]:
+        """What is asked now: at most one request; for drift none while the stream is `muted`."""
         now = self._state.now = max(self._state.now, moment.ts)
         for episode in production.open_episodes:
             if episode.episode_id in self._state.owed:
@@ -107,7 +109,7 @@ class Policy:
         if self._policy.mode == "off" or self._cooling(now):
             return []
         return (
-            self._ask_for_drift(moment, production)
+            (not muted and self._ask_for_drift(moment, production))
             or self._ask_for_rule(broken, moment, production)
             or self._ask_by_schedule(moment, production)
         )
@@ -128,7 +130,13 @@ class Policy:
             if cited not in self._state.ended:
                 self._state.unknown_requests += 1
             flying = None  # an answer to something else
-        if event.type in ("model-deployed", "model-rolled-back"):
+        if event.type == "retrain-approved":
+            return self._approve(flying, moment, production)
+        if event.type == "request-declined":
+            if flying is not None:
+                self._state.end()
+                self._state.held_until = now + self._policy.cooldown_ms
+        elif event.type in ("model-deployed", "model-rolled-back"):
             if flying is not None and event.type == "model-deployed":
                 self._state.end()
             elif flying is not None and cited is not None:
@@ -144,6 +152,18 @@ class Policy:
             flying.move(HAPPENINGS[event.type], now, self._policy.timeout_ms)
             self._give_up_or_wait()
         return []
+
+    def drop(self, episode_id: str | None) -> bool:
+        """Ask nothing more because of this episode (None: of any), and end what is in flight because of it;
+        whether something was."""
+        flying = self._state.in_flight
+        self._state.owed = {key: one for key, one in self._state.owed.items() if key != episode_id}
+        if episode_id is None:
+            self._state.owed.clear()
+        if flying is None or episode_id not in (None, flying.question.episode_id):
+            return False
+        self._state.end()
+        return True
 
     def next_due(self, production: Production | None) -> int | None:
         """The event time (ms) at which `consider` may have something to ask."""
@@ -274,8 +294,18 @@ class Policy:
     def _publish(self, flying: InFlight, moment: Moment, production: Production | None) -> RetrainRequest:
         self._state.held_until = moment.ts + self._policy.cooldown_ms
         window = training_window(flying.question, moment.ts, production, self._sample)
-        proposed = self._policy.mode == "propose"
+        proposed = self._policy.mode == "propose" and not flying.approved
         return flying.event(self._stream, proposed, window, moment.ts, self._labels)
+
+    def _approve(
+        self, flying: InFlight | None, moment: Moment, production: Production | None
+    ) -> list[RetrainRequest]:
+        """A proposal becomes a request: the same question over the rows there are by now."""
+        if flying is None or flying.approved or self._policy.mode != "propose" or flying.state != "asked":
+            return []
+        flying.approved = True
+        flying.due = moment.ts + self._policy.timeout_ms
+        return [self._publish(flying, moment, production)]
 
     def _follow_up(self, moment: Moment, production: Production) -> list[RetrainRequest]:
         """Silence counts as failure; after the pause the same question is asked again."""
@@ -294,7 +324,8 @@ class Policy:
         flying = self._state.in_flight
         if flying is None or flying.state != "backoff":
             return
-        if flying.attempt >= self._policy.max_attempts or self._policy.mode == "propose":
+        proposal = self._policy.mode == "propose" and not flying.approved
+        if flying.attempt >= self._policy.max_attempts or proposal:
             # Nobody answers: another episode, a rule or a person may ask; this one has said all it can.
             self._state.end()
 

@@ -41,7 +41,7 @@ class Label(NamedTuple):
 
 
 class ModelEvent(NamedTuple):
-    """What trainers and deployers tell us back. `type` as in the contract."""
+    """What trainers, deployers and people tell us back. `type` as in the contract; `until` in ms."""
 
     stream: str
     ts: int
@@ -50,6 +50,9 @@ class ModelEvent(NamedTuple):
     retrain_request_id: str | None
     by: str | None
     reason: str | None
+    episode_id: str | None = None
+    accept: bool = False
+    until: int | None = None
 
 
 class Outcome(NamedTuple):

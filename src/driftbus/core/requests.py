@@ -7,7 +7,8 @@
       └──────────┴────────────┴── failed, or no answer in time ──► backoff ──► asked again, attempt + 1
                                                                       └─ attempts used up: given up
 
-Whatever state it is in, a deployment ends it. A proposal is not repeated: unanswered, it lapses.
+Whatever state it is in, a deployment ends it, and somebody who declines it. A proposal is not repeated:
+unanswered, it lapses; approved, it is a request like any other.
 """
 
 from __future__ import annotations
@@ -69,12 +70,14 @@ class Question:
 
 @dataclass(slots=True)
 class InFlight:
-    """A request on its way. `due`: event time (ms) at which silence counts as failure, or the pause ends."""
+    """A request on its way. `due`: event time (ms) at which silence counts as failure, or the pause ends.
+    `approved`: it was a proposal, and somebody has said yes."""
 
     question: Question
     state: State
     attempt: int
     due: int
+    approved: bool = False
 
     def move(self, happening: Happening, now: int, timeout_ms: int) -> bool:
         """Take a legal move; False (and nothing changes) for any other."""
@@ -94,7 +97,8 @@ class InFlight:
         """The event that asks, in this attempt."""
         question = self.question
         return RetrainRequest(
-            event_id=identity(question.request_id, self.attempt),
+            # A proposal and the request it becomes are two events.
+            event_id=identity(question.request_id, self.attempt, *(["approved"] if self.approved else [])),
             request_id=question.request_id,
             stream=stream,
             model_version=question.model_version,

@@ -116,7 +116,7 @@ def _request(request: RequestView, in_flight: str | None) -> RequestView:
 
 
 def _open(episode: Episode, monitor: StreamMonitor, version: VersionMonitor) -> EpisodeView:
-    onset = episode.onset
+    onset, people = episode.onset, monitor.people
     return EpisodeView(
         episode_id=episode.episode_id,
         category=episode.category,
@@ -129,6 +129,9 @@ def _open(episode: Episode, monitor: StreamMonitor, version: VersionMonitor) -> 
         signals=tuple(episode.signals.values()),
         model_version=version.model_version,
         role=version.role,
+        muted=episode.episode_id in people.muted or people.is_muted(monitor.clock),
+        acknowledged=episode.episode_id in people.acknowledged,
+        acknowledged_by=people.acknowledged.get(episode.episode_id),
     )
 
 

@@ -50,6 +50,8 @@ class EpisodeView:
     model_version: str | None = None
     role: str = "production"
     muted: bool = False
+    acknowledged: bool = False
+    acknowledged_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,3 +151,9 @@ class ModelEvent(Event):
     """Who says so."""
     reason: ShortText | None = None
     """Why, for people."""
+    episode_id: ShortText | None = None
+    """The episode that is acknowledged or dismissed; absent, all that are open."""
+    accept: bool | None = None
+    """With `episode-dismissed`: the new level is normal from now on."""
+    until: Time | None = None
+    """With `muted`: when it ends; absent, when it is taken back."""
