@@ -14,6 +14,7 @@ import yaml
 
 from driftbus.adapters.embedded import EmbeddedBus
 from driftbus.config import load
+from driftbus.errors import MissingTopic
 from tests.cli.commands import clean_environ, driftbus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +38,7 @@ def test_an_emitter_and_a_trainer_as_shown_close_the_loop(tmp_path: Path) -> Non
     ]
     try:
         subprocess.run([sys.executable, "inference.py"], cwd=tmp_path, env=environ, check=True)
+        wait_for_topics(tmp_path / "driftbus-data")
         asked = driftbus(
             "retrain", "fraud", "--reason", "trying it", environ={"DRIFTBUS_BUS": "embedded"}, cwd=tmp_path
         )
@@ -53,6 +55,20 @@ def test_an_emitter_and_a_trainer_as_shown_close_the_loop(tmp_path: Path) -> Non
         for process in started:
             process.wait(60)
     assert said == ["v4"]
+
+
+def wait_for_topics(data: Path) -> None:
+    """The worker makes them when it has started."""
+    bus = EmbeddedBus(data)
+    until = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            bus.partitions("driftbus.model-events")
+            break
+        except MissingTopic:
+            assert time.monotonic() < until, "the worker made no topics"
+            time.sleep(0.1)
+    bus.close()
 
 
 def answers(bus: EmbeddedBus) -> list[str]:

@@ -11,6 +11,7 @@ need mvn maven
 need prometheus prometheus
 need promtool prometheus
 need chromium chromium
+need openssl openssl
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 
 install_missing() {
@@ -58,5 +59,5 @@ if [ -n "${missing% }" ]; then
     install_missing
 fi
 if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then
-    .venv/bin/python tests/integration/broker.py install >&2
+    .venv/bin/python -m tests.integration.broker install >&2
 fi

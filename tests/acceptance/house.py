@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,20 +20,15 @@ import yaml
 
 from driftbus.adapters.embedded import EmbeddedBus
 from driftbus.ports import Record, TopicPartition
+from tests.ports import free_port
 
 INPUTS = ("predictions", "labels", "model-events")
 MINUTE = 60_000
 DAY = 1440 * MINUTE
 # Six days ago: inputs are kept for two weeks by their own time.
 T0 = int(time.time()) // 86_400 * DAY - 6 * DAY
-# Only ends what would hang for ever.
-LIMIT_S = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+# Only ends what would hang for ever: on a busy machine a command was seen to take half a minute.
+LIMIT_S = 120.0
 
 
 def run_cli(*args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Any:

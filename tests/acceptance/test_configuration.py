@@ -20,7 +20,6 @@ from tests.acceptance.house import (
     T0,
     House,
     Process,
-    free_port,
     http,
     prediction,
     run_cli,
@@ -29,6 +28,7 @@ from tests.acceptance.house import (
     wait_for,
     write_lines,
 )  # fmt: skip
+from tests.ports import free_port
 
 # ruff: noqa: E501 - a table, a case a line
 TOPICS = (

@@ -22,7 +22,6 @@ from tests.acceptance.house import (
     MINUTE,
     T0,
     Process,
-    free_port,
     http,
     rfc,
     run_cli,
@@ -30,6 +29,7 @@ from tests.acceptance.house import (
     value,
     wait_for,
 )  # fmt: skip
+from tests.ports import free_port
 
 # ruff: noqa: E501 - records, one a line
 pytestmark = pytest.mark.kafka
@@ -121,7 +121,7 @@ class Site:
             return self.left() == 0
 
         try:
-            wait_for(done, "the inputs are read", 40)
+            wait_for(done, "the inputs are read")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.workers[-1].tail()}") from None
 

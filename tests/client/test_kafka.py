@@ -82,18 +82,19 @@ def test_a_request_is_read_answered_and_committed(kafka: KafkaBus, kafka_bootstr
     assert producer.flush(60.0) == 0
     producer.close(10.0)
 
+    group = prefix + "trainer"
     where_kafka = {"bootstrap.servers": kafka_bootstrap}
-    with RetrainRequests(kafka=where_kafka, topic_prefix=prefix, timeout_s=60.0) as requests:
+    with RetrainRequests(kafka=where_kafka, group=group, topic_prefix=prefix, timeout_s=60.0) as requests:
         request = next(requests)
         rows = list(request.rows())
         assert [row["seq"] for row in rows] == list(range(5, 15))
         assert [row["seq"] for row in rows if row["label"] == 1] == [12]
         request.deployed(model_version="v4", ts=1)
-        assert kafka.committed("trainer", [place]) == {place: 1}
+        assert kafka.committed(group, [place]) == {place: 1}
         second = next(requests)
         with pytest.raises(WindowExpired, match="9 rows of 10"):
             list(second.rows())
         second.failed("gone", ts=2)
-        assert kafka.committed("trainer", [place]) == {place: 2}
+        assert kafka.committed(group, [place]) == {place: 2}
     said = [event["type"] for event in values(kafka, prefix + "model-events")]
     assert said == ["model-deployed", "training-failed"]

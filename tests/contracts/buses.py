@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 import time
 import uuid
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 from driftbus.adapters.embedded import BufferPolicy, EmbeddedBus
 from driftbus.ports import Bus, Consumer, Record, TopicPartition
+from tests.ports import free_port
 from tests.simulation.broker import Broker
 from tests.simulation.bus import MemoryBus
 from tests.simulation.nature import RealTime
@@ -99,11 +99,8 @@ class KafkaCluster:
         )
 
     def open_blocked(self, max_records: int) -> Bus:
-        # A port that was free a moment ago: nobody answers.
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        return self._connect(f"127.0.0.1:{port}", {"queue.buffering.max.messages": max_records})
+        # Nobody answers there.
+        return self._connect(f"127.0.0.1:{free_port()}", {"queue.buffering.max.messages": max_records})
 
     def forget(self, topic: str, before: int) -> None:
         # Not by waiting: a broker looks for expired segments every five minutes.

@@ -14,10 +14,16 @@ from pathlib import Path
 import pytest
 
 from driftbus.demo import seeds
+from tests.ports import free_port
 
 DEMO = [sys.executable, "-m", "driftbus", "demo"]
 # Far beyond the two minutes that the demo may take: a busy machine must not decide a test.
 LIMIT_S = 290
+
+
+def demo(seed: str) -> list[str]:
+    """On a port of its own: the one it takes by itself may be another test's."""
+    return [*DEMO, "--seed", seed, "--port", str(free_port())]
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -61,7 +67,7 @@ def test_the_loop_closes_on_the_embedded_bus_and_leaves_nothing_behind(tmp_path:
 
 @pytest.mark.kafka
 def test_the_loop_closes_on_kafka_with_two_workers(tmp_path: Path, kafka_bootstrap: str) -> None:
-    command = [*DEMO, "--seed", "2", "--kafka", kafka_bootstrap, "--workers", "2"]
+    command = [*demo("2"), "--kafka", kafka_bootstrap, "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment(tmp_path))
     said = checked(done)
     assert "2 workers" in said
@@ -71,9 +77,7 @@ def test_the_loop_closes_on_kafka_with_two_workers(tmp_path: Path, kafka_bootstr
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_ended_early_it_leaves_nothing_behind(tmp_path: Path, signal_number: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [*DEMO, "--seed", "3"], stdout=subprocess.PIPE, text=True, env=environment(tmp_path)
-    )
+    process = subprocess.Popen(demo("3"), stdout=subprocess.PIPE, text=True, env=environment(tmp_path))
     assert process.stdout is not None
     for line in process.stdout:
         if "of simulated time" in line:
@@ -89,7 +93,7 @@ def test_ended_early_it_leaves_nothing_behind(tmp_path: Path, signal_number: sig
 def test_served_it_stays_until_it_is_told_to_end_and_keeps_its_data(tmp_path: Path) -> None:
     data = tmp_path / "data"
     process = subprocess.Popen(
-        [*DEMO, "--seed", "4", "--serve", "--data", str(data)], stdout=subprocess.PIPE, text=True
+        [*demo("4"), "--serve", "--data", str(data)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -105,7 +109,7 @@ def test_served_it_stays_until_it_is_told_to_end_and_keeps_its_data(tmp_path: Pa
 
 
 def test_a_kafka_that_is_not_there_is_said(tmp_path: Path) -> None:
-    command = [*DEMO, "--seed", "1", "--kafka", "127.0.0.1:1"]
+    command = [*demo("1"), "--kafka", "127.0.0.1:1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment(tmp_path))
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr

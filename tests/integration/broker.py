@@ -1,6 +1,6 @@
 """A real Apache Kafka broker for tests, benchmarks and the demo's Kafka run.
 
-`python tests/integration/broker.py install` copies the broker's jars to `.kafka/lib` (Maven; Debian's
+`python -m tests.integration.broker install` copies the broker's jars to `.kafka/lib` (Maven; Debian's
 Java and Maven are installed where they are missing and that is allowed). `Broker` formats a data folder
 and runs `kafka.Kafka` on it: KRaft, combined mode, loopback, free ports, one replica of everything.
 
@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,8 @@ from types import TracebackType
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 POM = ROOT / "tests" / "kafka" / "pom.xml"
@@ -118,14 +119,6 @@ def install() -> Path:
 
 
 # --- the broker --------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    """A port of the loopback address that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _properties(port: int, controller_port: int, data: Path, overrides: dict[str, str]) -> str:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import orjson
@@ -29,6 +29,7 @@ import yaml
 from driftbus.adapters.embedded.bus import EmbeddedBus
 from driftbus.client import RetrainRequests
 from tests.integration.workers import WorkerProcess, wait_until
+from tests.ports import free_port
 
 DRIFTING = ("fraud", "churn")
 STREAMS = (*DRIFTING, "prices", "steady")
@@ -46,9 +47,7 @@ class LiveWorker:
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "bus"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         config = folder / "driftbus.yaml"
         config.write_text(
             yaml.safe_dump(
@@ -77,13 +76,13 @@ class LiveWorker:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str) -> bytes:
-        """The body of an answer, whatever its status; empty while nobody listens."""
+        """The body of an answer, whatever its status; empty while nobody listens, or is killed."""
         try:
             with urlopen(self.url + path, timeout=10) as answer:
                 body: bytes = answer.read()
         except HTTPError as error:
             body = error.read()
-        except URLError:
+        except (OSError, HTTPException):
             body = b""
         return body
 
@@ -101,7 +100,7 @@ class LiveWorker:
                 raise self._trouble[0]
             return bool(done())
 
-        wait_until(looked, 90, what, [self.process])
+        wait_until(looked, 180, what, [self.process])
 
     # -- traffic -------------------------------------------------------------------------------------
 

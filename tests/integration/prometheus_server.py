@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,8 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
+
+from tests.ports import free_port
 
 RULES = Path(__file__).parents[2] / "deploy/prometheus/rules.yml"
 
@@ -40,15 +41,15 @@ class Prometheus:
         result: list[dict[str, Any]] = self.get("query", query=expr)["result"]
         return result
 
-    def wait_for(self, expr: str, *, within_s: float = 60) -> list[dict[str, Any]]:
+    def wait_for(self, expr: str, *, within_s: float = 120) -> list[dict[str, Any]]:
         """Samples of an expression, as soon as there are any."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
             try:
                 if found := self.query(expr):
                     return found
-            except URLError:
-                pass  # not listening yet
+            except OSError:
+                pass  # not listening yet, or too busy to answer
             time.sleep(0.2)
         raise AssertionError(f"nothing came of {expr!r} within {within_s:g} s")
 
@@ -56,9 +57,7 @@ class Prometheus:
 @contextmanager
 def prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Prometheus]:
     """A server that scrapes `targets` (host:port) each second as job `driftbus` and works by our rules."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "prometheus.yml"
     config.write_text(
         yaml.safe_dump(

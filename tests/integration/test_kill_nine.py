@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from pathlib import Path
 
 import orjson
@@ -36,7 +37,7 @@ POISON: list[bytes | None] = [
 def config(tmp_path: Path, bus: dict) -> Settings:
     document = {
         **bus,
-        "group": "exact",
+        "group": f"exact-{uuid.uuid4().hex[:8]}",
         "http": {"enabled": False},
         # Small steps, so that the ring turns over and kills fall into many different places.
         "worker": {"max_records": 150, "commit_interval": "50ms", "restart_wait": "100ms"},
@@ -109,4 +110,7 @@ def test_embedded(tmp_path: Path) -> None:
 @pytest.mark.kafka
 def test_kafka(tmp_path: Path, kafka_bootstrap: str) -> None:
     kafka = {"bootstrap.servers": kafka_bootstrap, "session.timeout.ms": 6000, "heartbeat.interval.ms": 1500}
-    run(config(tmp_path, {"bus": "kafka", "kafka": kafka, "topic_prefix": "kill."}), tmp_path)
+    run(
+        config(tmp_path, {"bus": "kafka", "kafka": kafka, "topic_prefix": f"kill-{uuid.uuid4().hex[:8]}."}),
+        tmp_path,
+    )

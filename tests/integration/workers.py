@@ -32,7 +32,7 @@ class WorkerProcess:
             **os.environ,
             "DRIFTBUS_WORKER_ID": self.name,
             "DRIFTBUS_HTTP__ENABLED": "false" if self.port is None else "true",
-            "DRIFTBUS_HTTP__PORT": str(self.port or 8711),
+            "DRIFTBUS_HTTP__PORT": str(self.port or 0),
         }
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
