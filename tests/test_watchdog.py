@@ -35,8 +35,13 @@ HUNG = textwrap.dedent(
     sys.exit(run_worker(load(Path(sys.argv[1]), {{}}), None))
     """
 )
-RELEASED = "ctypes.CDLL(None).pause()"  # lets other threads run, as librdkafka does
-HELD = "ctypes.PyDLL(None).pause()"  # keeps Python's lock
+# A lock taken twice, as librdkafka's own: no signal wakes who waits for it. Other threads run meanwhile,
+# or Python's own lock is kept as well.
+LOCKED = (
+    "libc = ctypes.{}(None); lock = ctypes.create_string_buffer(64); "
+    "[libc.pthread_mutex_lock(lock) for _ in '12']"
+)
+RELEASED, HELD = LOCKED.format("CDLL"), LOCKED.format("PyDLL")
 
 
 def hung(folder: Path, hang: str) -> subprocess.CompletedProcess[str]:

@@ -73,8 +73,10 @@ class Journal:
         ranges: Ranges,
         clock_start: int,
         everything: bool = False,
+        given_up: Iterable[str] = (),
     ) -> Iterator[StateRecord]:
-        """The records of one step, in the order to write; `everything` snapshots all that changed."""
+        """The records of one step, in the order to write; `everything` snapshots all that changed,
+        `given_up` names streams that are snapshotted whatever their turn is."""
         n = self.next_step
         self.next_step = n + 1
         if self.rules is not None:
@@ -84,7 +86,7 @@ class Journal:
             self.changed.setdefault(stream, n)
         if self.join_changed is None:
             self.join_changed = n
-        for stream in self._laggards(n, everything, partition.defects):
+        for stream in self._laggards(n, everything, given_up):
             yield from self._stream(partition, stream, n)
         if everything or n - self.join_snapshot_at >= JOIN_STEPS:
             yield from self._join(partition, n)
@@ -92,9 +94,9 @@ class Journal:
         record = orjson.dumps(self._record(n, given, result, ranges, clock_start))
         yield from split(f"step/{n % RING}", seal(record, self.config_hash))
 
-    def _laggards(self, n: int, everything: bool, set_aside: Iterable[str]) -> list[str]:
-        """The longest changed streams: their share of this step, and all that the ring would lose. What was
-        set aside in this step is so for good: what raised may not raise again when it is folded again."""
+    def _laggards(self, n: int, everything: bool, given_up: Iterable[str]) -> list[str]:
+        """The longest changed streams: their share of this step, and all that the ring would lose. Those of
+        which something was given up in this step, too: what raised may not raise when it is folded again."""
         if everything:
             return list(self.changed)
         self._credit += len(self.changed) / SNAPSHOT_STEPS
@@ -105,7 +107,7 @@ class Journal:
             if n - first < RING - 2:
                 break
             chosen.append(stream)
-        chosen += [stream for stream in set_aside if stream in self.changed and stream not in chosen]
+        chosen += [stream for stream in given_up if stream in self.changed and stream not in chosen]
         return chosen
 
     def _stream(self, partition: Partition, stream: str, n: int) -> Iterator[StateRecord]:

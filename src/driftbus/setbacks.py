@@ -20,8 +20,10 @@ class Setbacks:
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
 
-    def tell(self, partition: Partition, touched: Iterable[str]) -> None:
-        """Log what is new since the last step. A stream set aside comes with its traceback."""
+    def tell(self, partition: Partition, touched: Iterable[str]) -> set[str]:
+        """Log what is new since the last step, and name its streams. A stream set aside comes with its
+        traceback."""
+        streams = set(partition.defects)
         for stream, error in partition.defects.items():
             log.critical(
                 "stream %r is set aside, its outcomes go on without being watched: a defect of driftbus or "
@@ -37,4 +39,6 @@ class Setbacks:
             for name in failed_metrics(monitor):
                 if (stream, name) not in self._told:
                     self._told.add((stream, name))
+                    streams.add(stream)
                     log.error("stream %r: the custom metric %s raised and is switched off", stream, name)
+        return streams

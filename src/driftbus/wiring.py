@@ -26,6 +26,7 @@ from driftbus.errors import (
     TooManyDeadLetters,
     Unavailable,
 )
+from driftbus.patience import LIMIT_S, Patience
 from driftbus.ports import Bus
 from driftbus.topics import check_topics, topic_specs
 from driftbus.watchdog import Heartbeat, Watchdog
@@ -81,6 +82,7 @@ def run_worker(settings: Settings, config_path: Path | None, ready: Callable[[],
     signal.signal(signal.SIGINT, service.on_stop)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, service.on_reload)
+    Patience(min(LIMIT_S, settings.worker.stall_timeout_ms / 3000)).start()
     ready()
     return service.run()
 

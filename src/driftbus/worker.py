@@ -349,9 +349,9 @@ class Worker:
                 publisher.dead_letters(taken.dead)
                 publisher.unmatched(result.unmatched)
                 whole = everything or task.fresh or (not topics and self._is_quiet(task, time.monotonic()))
-                state = list(task.journal.step(task.partition, given, result, ranges, clock, whole))
+                lost = self._setbacks.tell(task.partition, result.touched)
+                state = list(task.journal.step(task.partition, given, result, ranges, clock, whole, lost))
                 publisher.state(number, state)
-                self._setbacks.tell(task.partition, result.touched)
                 task.fresh, task.stepped_at = False, time.monotonic()
                 for name in INPUTS:
                     offsets[TopicPartition(self._topics[name], number)] = task.positions[name]

@@ -86,10 +86,11 @@ def stream_view(monitor: StreamMonitor, partition: int, levels: Levels | None = 
 
 
 def failed_metrics(monitor: StreamMonitor) -> tuple[str, ...]:
-    """Custom metrics of a stream that raised and are off, in any of its versions."""
+    """Custom metrics of a stream that raised and are off, in any of its versions or its challenger."""
     if not monitor.settings.custom_metrics:
         return ()
-    return tuple(sorted({name for v in monitor.versions.values() for name in v.performance.failed}))
+    books = [b for v in monitor.versions.values() for b in (v.performance, v.challenger_performance)]
+    return tuple(sorted({name for book in books for name in book.failed}))
 
 
 def stream_detail(monitor: StreamMonitor, partition: int) -> StreamDetail:
