@@ -12,7 +12,6 @@ FOLDERS = ("src", "tests", "benchmarks", "examples", "tools", "deploy")
 # Files that may be longer: how long at most, and why.
 LONGER = {
     "src/driftbus/core/codec.py": (400, "the hot path's checks, one per field of three events: a page of its own each would hide that they agree"),
-    "src/driftbus/core/join.py": (530, "one state machine over predictions and labels; its cases share every invariant"),
     "src/driftbus/core/monitor.py": (600, "the one place where all parts of a stream meet, in record order"),
     "src/driftbus/core/version.py": (400, "one model version: its detectors, metrics, history and episodes"),
     "src/driftbus/restore.py": (400, "the seven steps of a restore, in order"),

@@ -1,7 +1,8 @@
 """`python -m benchmarks.performance`: PERFORMANCE.md's protocol on a real Kafka, the table at the end.
 
 A broker of its own is started unless KAFKA_BOOTSTRAP names one. `--quick` takes 20,000 pairs instead of
-220,000; `--core` needs no broker and measures driftbus's own work over a bus in memory.
+220,000; `--core` needs no broker and measures driftbus's own work over a bus in memory. `--pending` tells what
+so many waiting predictions take, `--restore` how long a start with 10,000 streams and 2 million of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.performance import report
+from benchmarks.performance import pending, report, restoring
 from benchmarks.performance.contenders import NAMES, Run
 from benchmarks.performance.jobs import JOBS, settings_of
 from benchmarks.performance.workload import PAIRS, PARTITIONS, QUICK_PAIRS, SKEWS, Workload
@@ -149,6 +150,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.performance", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="20,000 pairs, one round")
     parser.add_argument("--core", action="store_true", help="driftbus alone, over a bus in memory")
+    parser.add_argument("--pending", type=int, metavar="N", help="memory of N predictions that wait")
+    parser.add_argument(
+        "--restore", nargs="*", type=int, metavar="N", help="streams and pending (10000 2000000)"
+    )
     parser.add_argument("--rounds", type=int, help="runs of each contender, interleaved (default 3)")
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
@@ -157,7 +162,12 @@ def main() -> None:
     options = parser.parse_args()
     options.pairs = options.pairs or (QUICK_PAIRS if options.quick else PAIRS)
     options.rounds = options.rounds or (1 if options.quick else 3)
-    if options.core:
+    if options.pending:
+        print(json.dumps(pending.run(options.pending)))
+    elif options.restore is not None:
+        streams, waiting = options.restore or (10_000, 2_000_000)
+        print(json.dumps(restoring.run(streams, waiting)))
+    elif options.core:
         in_memory(options)
     else:
         on_kafka(options)

@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftbus.core import join as join_module
+from driftbus.core import pending as pending_module
+from driftbus.core import waiting as waiting_module
 from driftbus.core.join import Join
 from driftbus.core.records import Label, Outcome, Prediction
 from driftbus.core.settings import JoinPolicy, Limits, StreamSettings
@@ -143,6 +145,11 @@ def test_runs_at_once_say_what_single_records_say(seed: int) -> None:
     rng = random.Random(seed)
     case, few = drawn(rng), rng.choice([AT_ONCE, 2, 5, 10])
     with pytest.MonkeyPatch.context() as patch:
+        # Rows are packed, and segments full, after so few that both happen here.
+        young, rows = rng.choice([0, 3, waiting_module.YOUNG_ROWS]), rng.choice([4, 16])
+        patch.setattr(waiting_module, "YOUNG_ROWS", young)
+        patch.setattr(waiting_module, "SEGMENT_ROWS", rows)
+        patch.setattr(pending_module, "SEGMENT_ROWS", rows)
         patch.setattr(join_module, "FEW_RECORDS", ONE_BY_ONE)
         expected = joined(case)
         patch.setattr(join_module, "FEW_RECORDS", AT_ONCE)

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 
-from driftbus.core.codec import prediction_from_fragment
-from driftbus.core.ids import hash_of
+from driftbus.core.ids import hashes_of
+from driftbus.core.timestamps import epoch_ms
 from driftbus.core.waiting import NEVER, SEGMENT_ROWS, Segment, WaitingRows
 
 # A segment under this share of waiting rows is written anew (DESIGN: a quarter).
@@ -44,17 +45,17 @@ class PendingStore(WaitingRows):
                 continue
             # Older neighbours that are no larger join in, so that a row is written some ten times at most
             # while small segments grow into large ones.
-            total, kind = alive[start], segments[start].expiries is None
-            while start and (segments[start - 1].expiries is None) == kind:
+            total, kind = alive[start], segments[start].packed is None
+            while start and (segments[start - 1].packed is None) == kind:
                 fewer = alive[start - 1] <= min(total, SEGMENT_ROWS // 2)
                 if not fewer and not self._is_due(segments[start - 1], alive[start - 1]):
                     break
                 start -= 1
                 total += alive[start]
-            for segment in reversed(self._rewritten(segments[start:stop])):
+            rewritten = self._rewritten(segments[start:stop])
+            for segment, fragments in reversed(rewritten):
                 kept.append(segment)
-                rows = segment.rows
-                blocks[segment.number] = [(row.fragment if kind else row) + b"}" for row in rows]
+                blocks[segment.number] = [fragment + b"}" for fragment in fragments]
             stop = start
         self._last = Segment(self._number())
         self._segments = {s.number: s for s in (*reversed(kept), self._last)}
@@ -62,35 +63,40 @@ class PendingStore(WaitingRows):
         return blocks, dropped
 
     def _is_due(self, segment: Segment, alive: int) -> bool:
-        return not segment.written or alive < MERGE_RATIO * len(segment.rows)
+        return not segment.written or alive < MERGE_RATIO * len(segment)
 
-    def _rewritten(self, old: Sequence[Segment]) -> list[Segment]:
+    def _rewritten(self, old: Sequence[Segment]) -> list[tuple[Segment, list[bytes]]]:
         """The waiting rows of neighbours in new segments, to be written."""
-        rows = [row for segment in old for row in self._rows_of(segment)]
-        parts = list(self._parts(rows))
-        hashes = [
-            self._index.hashes(s.first + i) for s in old if s.expiries is not None for i in self._alive(s)
-        ]
-        expiries = [expiry for _, expiry in rows]
+        found = [(segment, index) for segment in old for index in self._alive(segment)]
+        parts: list[tuple[Segment, list[bytes]]] = []
+        if old[0].packed is None:
+            for part in self._parts([segment.rows[index] for segment, index in found]):
+                self._young_rows += len(part.rows)
+                parts.append((part, [row.fragment for row in part.rows]))
+        else:
+            for start in range(0, len(found), SEGMENT_ROWS):
+                parts.append(self._repacked(found[start : start + SEGMENT_ROWS]))
         for segment in old:
+            self._delist(segment)
             if segment.written:
                 self._dropped.append(segment.number)
-            if segment.expiries is not None:
-                for index in self._alive(segment):
-                    self._index.forget(segment.first + index)
-            self._delist(segment)
-        done = 0
-        for part in parts:
+        for part, _ in parts:
             part.written = True
-            size = len(part.rows)
-            if old[0].expiries is None:
-                self._young_rows += size
-            else:
-                part.expiries = expiries[done : done + size]
-                part.alive = size
-                self._enlist(part, np.array(hashes[done : done + size], np.int64))
-            done += size
         return parts
+
+    def _repacked(self, found: Sequence[tuple[Segment, int]]) -> tuple[Segment, list[bytes]]:
+        """Packed rows, moved into a segment of their own."""
+        part = Segment(self._number())
+        part.closed = True
+        fragments = [segment.packed[index] for segment, index in found if segment.packed is not None]
+        ordinals = [segment.first + index for segment, index in found]
+        hashes = np.array([self._index.hashes(ordinal) for ordinal in ordinals], np.int64)
+        for ordinal in ordinals:
+            self._index.forget(ordinal)
+        expiries = np.array([self._expiry(segment, index) for segment, index in found], np.int64)
+        part.next_expiry = int(expiries.min())
+        self._enlist(part, fragments, expiries, hashes)
+        return part, fragments
 
     def dump(self) -> list[Any]:
         """Per written segment, oldest first: number, rows, the bitmap of those that still wait (base64)."""
@@ -98,10 +104,10 @@ class PendingStore(WaitingRows):
         for segment in self._segments.values():
             alive = self._alive(segment) if segment.written else ()
             if alive:
-                bits = bytearray((len(segment.rows) + 7) // 8)
+                bits = bytearray((len(segment) + 7) // 8)
                 for index in alive:
                     bits[index >> 3] |= 1 << (index & 7)
-                shown.append([segment.number, len(segment.rows), b64encode(bits).decode()])
+                shown.append([segment.number, len(segment), b64encode(bits).decode()])
         return shown
 
     def load(self, state: list[Any], blocks: dict[int, list[bytes]]) -> None:
@@ -111,22 +117,20 @@ class PendingStore(WaitingRows):
             bits = int.from_bytes(b64decode(bitmap), "little")
             segment = self._segments[number] = Segment(number)
             segment.written = segment.closed = True
-            segment.expiries = []
-            hashes = np.zeros(size, np.int64)
             self._newest = max(self._newest, number)
-            for index, text in enumerate(blocks[number][:size]):
-                fragment, expiry = None, NEVER
-                if bits >> index & 1:
-                    fragment = text[:-1]
-                    p = prediction_from_fragment(fragment)
-                    expiry = self._expiry_of(p.stream, p.ts)
-                    hashes[index] = hash_of(p.prediction_id)
-                    segment.alive += 1
-                    segment.next_expiry = min(segment.next_expiry, expiry)
-                segment.rows.append(fragment)
-                segment.expiries.append(expiry)
-            self._enlist(segment, hashes)
-            self.alive += segment.alive
+            kept = [index for index in range(size) if bits >> index & 1]
+            texts = [blocks[number][index] for index in kept]
+            fragments: list[bytes | None] = [None] * size
+            hashes, expiries = np.zeros(size, np.int64), np.full(size, NEVER, np.int64)
+            for index, text in zip(kept, texts, strict=True):
+                fragments[index] = text[:-1]
+            # Only what names a row and dates it: all of it would be checked again, in twice the time.
+            rows = list(map(orjson.loads, texts))
+            hashes[kept] = hashes_of([row["prediction_id"] for row in rows])
+            expiries[kept] = [self._expiry_of(row["stream"], epoch_ms(row["ts"])) for row in rows]
+            segment.next_expiry = int(expiries.min(initial=NEVER))
+            self._enlist(segment, fragments, expiries, hashes)
+            self.alive += len(segment) - fragments.count(None)
         self._last = Segment(self._number())
         self._segments[self._last.number] = self._last
         self._look_for_next_expiry()

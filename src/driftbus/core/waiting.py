@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftbus.core.codec import prediction_from_fragment
 from driftbus.core.ids import Hashes, IdIndex, hash_of, hashes_of
+from driftbus.core.packed_rows import Cache, PackedRows
 from driftbus.core.records import Prediction
 
 NEVER = 1 << 62
@@ -32,25 +32,28 @@ Waiting = dict[str, Prediction]
 
 
 class Segment:
-    """Consecutive rows. Young: predictions, of which those wait that are still in the dictionaries. Packed:
-    fragments, None where the row is gone, with their expiries, and ordinals in the index from `first` on."""
+    """Consecutive rows. Young ones are predictions, and wait while they are in the dictionaries. Packed ones
+    have expiries, and ordinals in the index from `first` on; `rows` is empty then."""
 
     __slots__ = (
-        *("alive", "by_expiry", "closed", "expiries", "first", "head", "next_expiry", "number", "rows"),
+        *("by_expiry", "closed", "expiries", "first", "head", "next_expiry", "number", "packed", "rows"),
         "written",
     )
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.rows: list[Any] = []
-        self.expiries: list[int] | None = None  # of a packed one
-        self.alive = 0  # of a packed one
+        self.rows: list[Prediction] = []
+        self.packed: PackedRows | None = None
+        self.expiries: Hashes | None = None
         self.first = 0
         self.next_expiry = NEVER
         self.by_expiry: list[tuple[int, int]] | None = None  # (expiry, index), the soonest last
         self.closed = False  # nothing is added any more
         self.head = 0  # rows before it are gone
         self.written = False
+
+    def __len__(self) -> int:
+        return len(self.rows if self.packed is None else self.packed)
 
 
 class WaitingRows:
@@ -72,6 +75,7 @@ class WaitingRows:
         self._young_rows = 0
         self._index = IdIndex(SHELF_ROWS)
         self._packed: list[Segment] = []  # by `first`
+        self._unpacked: Cache = {}
         self._dropped: list[int] = []
 
     def __len__(self) -> int:
@@ -156,18 +160,24 @@ class WaitingRows:
         for ordinal in self._index.all_of(hash_of(prediction_id)):
             segment = self._packed[bisect_right(self._packed, ordinal, key=_first) - 1]
             index = ordinal - segment.first
-            row = prediction_from_fragment(segment.rows[index])
+            row = self._row(segment, index)
             if row.prediction_id == prediction_id and row.stream == stream:
                 return segment, index, row
         return None
 
+    def _row(self, segment: Segment, index: int) -> Prediction:
+        """A row that waits."""
+        if segment.packed is None:
+            return segment.rows[index]
+        return prediction_from_fragment(segment.packed[index])
+
     def _blank(self, segment: Segment, index: int) -> None:
         """Let a packed row go."""
-        segment.rows[index] = None
         self._index.forget(segment.first + index)
-        segment.alive -= 1
-        if not segment.alive:
-            self._drop(segment)
+        if segment.packed is not None:
+            segment.packed.remove(index)
+            if not segment.packed.alive:
+                self._drop(segment)
 
     def expire(self, watermark: int) -> list[Prediction]:
         """Remove every row whose expiry the watermark has reached, in order of expiry.
@@ -201,49 +211,48 @@ class WaitingRows:
             segment.next_expiry = NEVER
             for index in self._alive(segment):
                 if segment.expiries is not None:
-                    p = prediction_from_fragment(segment.rows[index])
+                    p = self._row(segment, index)
                     segment.expiries[index] = self._expiry_of(p.stream, p.ts)
                 segment.next_expiry = min(segment.next_expiry, self._expiry(segment, index))
         self._look_for_next_expiry()
 
     def evict_oldest(self) -> Prediction:
         """Remove and return the row that waits longest."""
-        for segment in list(self._segments.values()):
-            for index in range(segment.head, len(segment.rows)):
+        while True:
+            segment = next(iter(self._segments.values()))
+            for index in range(segment.head, len(segment)):
                 if self._waits(segment, index):
                     segment.head = index + 1
                     return self._remove(segment, index)
-            segment.head = len(segment.rows)
-            if segment.closed:
-                self._drop(segment)
-        raise LookupError("nothing is pending")
+            segment.head = len(segment)
+            if segment is self._last:
+                raise LookupError("nothing is pending")
+            self._drop(segment)
 
     def _remove(self, segment: Segment, index: int) -> Prediction:
         """Take out a row that waits."""
-        row = segment.rows[index]
+        p = self._row(segment, index)
         self.alive -= 1
-        if segment.expiries is None:
-            p: Prediction = row
+        if segment.packed is None:
             del self.young(p.stream)[p.prediction_id]
         else:
-            p = prediction_from_fragment(row)
             self._blank(segment, index)
         return p
 
     def _waits(self, segment: Segment, index: int) -> bool:
+        if segment.packed is not None:
+            return segment.packed.waits(index)
         row = segment.rows[index]
-        if segment.expiries is None:
-            return self.young(row.stream).get(row.prediction_id) is row
-        return row is not None
+        return self.young(row.stream).get(row.prediction_id) is row
 
     def _alive(self, segment: Segment) -> list[int]:
-        return [i for i in range(segment.head, len(segment.rows)) if self._waits(segment, i)]
+        return [i for i in range(segment.head, len(segment)) if self._waits(segment, i)]
 
     def _expiry(self, segment: Segment, index: int) -> int:
-        if segment.expiries is None:
-            row = segment.rows[index]
-            return self._expiry_of(row.stream, row.ts)
-        return segment.expiries[index]
+        if segment.expiries is not None:
+            return int(segment.expiries[index])
+        row = segment.rows[index]
+        return self._expiry_of(row.stream, row.ts)
 
     def _look_for_next_expiry(self) -> None:
         self.next_expiry = min((s.next_expiry for s in self._segments.values()), default=NEVER)
@@ -267,54 +276,54 @@ class WaitingRows:
         """Pack old rows until no more than `YOUNG_ROWS` are decoded."""
         kept: dict[int, Segment] = {}
         for segment in list(self._segments.values()):
-            if segment.expiries is not None or self._young_rows <= YOUNG_ROWS or segment is self._last:
+            if segment.packed is not None or self._young_rows <= YOUNG_ROWS or segment is self._last:
                 kept[segment.number] = segment
                 continue
             self._young_rows -= len(segment.rows)
-            rows = self._rows_of(segment)
-            if not segment.written:
-                for part in self._parts(rows):
-                    self._pack(part)
-                    kept[part.number] = part
-            elif rows:
-                self._pack(segment)
-                kept[segment.number] = segment
-            else:
-                self._dropped.append(segment.number)
+            alive = self._alive(segment)
+            if segment.written:
+                if alive:
+                    self._pack(segment)
+                    kept[segment.number] = segment
+                else:
+                    self._dropped.append(segment.number)
+                continue
+            for part in self._parts([segment.rows[i] for i in alive]):
+                self._pack(part)
+                kept[part.number] = part
         self._segments = kept
 
-    def _rows_of(self, segment: Segment) -> list[tuple[Prediction | bytes, int]]:
-        """The waiting rows with their expiries."""
-        return [(segment.rows[i], self._expiry(segment, i)) for i in self._alive(segment)]
-
-    def _parts(self, rows: Sequence[tuple[Any, int]]) -> Iterator[Segment]:
-        """New segments of young or packed rows."""
+    def _parts(self, rows: Sequence[Prediction]) -> Iterator[Segment]:
+        """New segments of young rows."""
         for start in range(0, len(rows), SEGMENT_ROWS):
-            some = rows[start : start + SEGMENT_ROWS]
             segment = Segment(self._number())
             segment.closed = True
-            segment.rows = [row for row, _ in some]
-            segment.next_expiry = min(expiry for _, expiry in some)
+            segment.rows = list(rows[start : start + SEGMENT_ROWS])
+            segment.next_expiry = min(self._expiry_of(row.stream, row.ts) for row in segment.rows)
             yield segment
 
     def _pack(self, segment: Segment) -> None:
         """Keep of a young segment's rows only their bytes; their places stay."""
-        segment.expiries = [self._expiry_of(row.stream, row.ts) for row in segment.rows]
-        rows: list[Prediction] = segment.rows
-        hashes = hashes_of([row.prediction_id for row in rows])
-        segment.rows = [None] * len(rows)
-        for index, row in enumerate(rows):
+        rows, segment.rows = segment.rows, []
+        fragments: list[bytes | None] = []
+        for row in rows:
             young = self.young(row.stream)
             if young.get(row.prediction_id) is row:
                 del young[row.prediction_id]
-                segment.rows[index] = row.fragment
-                segment.alive += 1
+                fragments.append(row.fragment)
             else:
-                hashes[index] = 0
-        self._enlist(segment, hashes)
+                fragments.append(None)
+        hashes = hashes_of([row.prediction_id for row in rows])
+        hashes[[i for i, fragment in enumerate(fragments) if fragment is None]] = 0
+        expiries = np.array([self._expiry_of(row.stream, row.ts) for row in rows], np.int64)
+        self._enlist(segment, fragments, expiries, hashes)
 
-    def _enlist(self, segment: Segment, hashes: Hashes) -> None:
-        """Give a packed segment's rows their ordinals."""
+    def _enlist(
+        self, segment: Segment, fragments: Sequence[bytes | None], expiries: Hashes, hashes: Hashes
+    ) -> None:
+        """Make a segment one of packed rows, with their ordinals."""
+        segment.packed = PackedRows(fragments, segment.number, self._unpacked)
+        segment.expiries = expiries
         segment.first = self._index.append(hashes)
         self._packed.append(segment)
 
@@ -326,7 +335,7 @@ class WaitingRows:
                 self._dropped.append(segment.number)
 
     def _delist(self, segment: Segment) -> None:
-        if segment.expiries is None:
+        if segment.packed is None:
             self._young_rows -= len(segment.rows)
         else:
             del self._packed[bisect_right(self._packed, segment.first, key=_first) - 1]
