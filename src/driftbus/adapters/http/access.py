@@ -26,6 +26,9 @@ REQUEST_S = 10.0
 # to 3 kB as a part of an address.
 REQUEST_BYTES = 32_768
 
+# Connections served at once; each is a thread. Two scrapers, probes and a dozen people stay far below.
+MAX_CONNECTIONS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:

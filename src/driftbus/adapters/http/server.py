@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from driftbus.adapters.http import api
-from driftbus.adapters.http.access import IDLE_S, REQUEST_S, Guard, Reading, TooLarge
+from driftbus.adapters.http.access import IDLE_S, MAX_CONNECTIONS, REQUEST_S, Guard, Reading, TooLarge
 from driftbus.adapters.http.exposition import OPENMETRICS_TYPE, TEXT_TYPE
 from driftbus.adapters.http.prometheus import Exposition
 from driftbus.core.views import Source
@@ -55,8 +55,6 @@ _SECURITY_HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cache-Control", "no-store"),
 )
-# Connections served at once; each is a thread. Two scrapers, probes and a dozen people stay far below.
-_MAX_CONNECTIONS = 64
 # Streams that the list gives with a chart each when asked (`?charts=`): more cannot be looked at at once.
 _MAX_CHARTS = 50
 
@@ -260,8 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # a body that nobody reads must not be taken for the next request
-        path = self.path.partition("?")[0]
-        if not self.server.guard.admits(path, self.headers.get("Authorization", "")):
+        if not self.server.guard.admits(self.path.partition("?")[0], self.headers.get("Authorization", "")):
             self._send(_NEEDS_TOKEN)
             return
         try:
@@ -316,7 +313,7 @@ class _Server(ThreadingHTTPServer):
         self.pages = pages
         self.guard = Guard()
         self.context: ssl.SSLContext | None = None
-        self._free = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
