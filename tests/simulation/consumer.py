@@ -119,12 +119,14 @@ class MemoryConsumer:
     def membership(self, partitions: Mapping[TopicPartition, int]) -> tuple[str, str, int]:
         """Group, member and generation under which positions of these partitions may be sent.
 
-        What the client knows: it may be long outdated, which only the broker can tell.
+        What the client knows: it may be long outdated, which only the broker can tell; or newer than what the
+        application has been told, for the client learns of a generation when it is made.
         """
         lacking = [partition for partition in partitions if partition not in self._cursors]
         if lacking:
             raise Fenced(f"group {self._group.name!r}: this member does not hold {lacking}")
-        return self._group.name, self.member, self._generation
+        told = self._state != "joining" or self._group.rebalancing
+        return self._group.name, self.member, self._generation if told else self._group.generation
 
     # -- inside poll ----------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@
 3. dead letters: each poison record once, and each label whose stream wants it there
 4. pairs: no id has two outcomes; where no bound and no horizon is reached every prediction that has a label
    has one, with the first label, and the last label stands in its last correction (from the records alone)
-5. a restore from what is in `state` gives streams and join as the second fold has them, field by field
+5. a restore from what is in `state` gives a partition's streams and join as the second fold has them
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def check(broker: Broker, world: World, bus: Bus) -> Counter[str]:
         steps = _steps(seen, number)
         folded = _fold_again(seen, number, steps, events, letters, counts)
         _pairs(seen, world, number)
-        check_restored(bus, seen, number, folded)
+        # One of them: a restore costs as much as a fold, and which one is as good as drawn.
+        if number == len(world.events) % world.partitions:
+            check_restored(bus, seen, number, folded)
     _published(seen, events, counts)
     dead = Counter(_letter(record) for record in seen.all("dead-letters"))
     require(
