@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from driftbus import wiring
+from driftbus import journal, restore, wiring
 from driftbus.adapters.embedded.bus import EmbeddedBus
 from driftbus.config import Settings, load
 from driftbus.ports import Bus
@@ -19,13 +19,17 @@ from .doom import Doom, DoomedBus, Fate
 # prctl(PR_SET_PDEATHSIG): the kernel ends this process when the one that forked it is gone, frozen or not.
 _PDEATHSIG = 1
 
+# A quarter of the real ring: a round has some dozens of steps a partition, and slots must be written over.
+SMALL_RING = {"RING": 16, "SNAPSHOT_STEPS": 8, "JOIN_STEPS": 4}
+
 
 def main(
-    config: Path, name: str, log: Path, fate: Fate | None, restart: bool, lease_s: float | None = None
+    config: Path, name: str, log: Path, fate: Fate | None, goes_on: bool, lease_s: float | None = None
 ) -> None:
     """Run a worker until SIGTERM, its fate, or an error; the exit code is the command's own.
 
-    `lease_s`: the embedded bus takes a member's partitions when nothing was seen of it for so long.
+    `goes_on`: after being fenced, in the same process. `lease_s`: the embedded bus takes a member's
+    partitions when nothing was seen of it for so long.
     """
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -34,7 +38,10 @@ def main(
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(levelname)s %(message)s"
     )
-    environment = {"DRIFTBUS_WORKER_ID": name, "DRIFTBUS_WORKER__RESTART": str(restart).lower()}
+    environment = {"DRIFTBUS_WORKER_ID": name, "DRIFTBUS_WORKER__RESTART": str(goes_on).lower()}
+    for name_of, steps in SMALL_RING.items():
+        setattr(journal, name_of, steps)
+    restore.RING = journal.RING
     doom = Doom(fate)
     open_bus = wiring.open_bus
 
