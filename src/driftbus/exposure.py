@@ -193,11 +193,11 @@ class WorkerSource:
         return found
 
     def _held(self, w: Worker) -> dict[str, tuple[int, Task, StreamMonitor]]:
-        """Every stream once. One that a producer's partitioner split is shown from its home."""
+        """Every stream once, retired ones never. One that a partitioner split is shown from its home."""
         held: dict[str, tuple[int, Task, StreamMonitor]] = {}
         for number, task in w.tasks.items():
             for name, monitor in task.partition.streams.items():
-                if name not in held or w.home_of(name) == number:
+                if not monitor.people.retired and (name not in held or w.home_of(name) == number):
                     held[name] = (number, task, monitor)
         return held
 

@@ -25,7 +25,16 @@ COMMANDS = {
     "replay": "driftbus.cli.replay:replay",
     "check": "driftbus.cli.check:check",
     "topics": "driftbus.cli.topics:topics",
+    "episodes": "driftbus.cli.episodes:episodes",
+    "explain": "driftbus.cli.explain:explain",
+    "ack": "driftbus.cli.people:ack",
+    "dismiss": "driftbus.cli.people:dismiss",
+    "mute": "driftbus.cli.people:mute",
+    "unmute": "driftbus.cli.people:unmute",
     "retrain": "driftbus.cli.retrain:retrain",
+    "approve": "driftbus.cli.people:approve",
+    "decline": "driftbus.cli.people:decline",
+    "retire": "driftbus.cli.people:retire",
     "dead-letters": "driftbus.cli.dead_letters:dead_letters",
     "schemas": "driftbus.cli.schemas:schemas",
 }
@@ -40,6 +49,9 @@ Examples:
   driftbus topics create --config prod.yaml
   driftbus check --config prod.yaml
   driftbus worker --config prod.yaml
+  driftbus episodes --open          what has changed, and has not settled yet
+  driftbus explain EPISODE          one change in plain words, with its numbers
+  driftbus mute fraud --until 2d --reason "migration"
   driftbus retrain fraud --reason "new chargeback rules"
   driftbus dead-letters list --since 2h
 """

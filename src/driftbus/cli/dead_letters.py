@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import socket
-import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import count
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftbus.cli.logs import one_line
+from driftbus.cli.moments import back_ms
 from driftbus.cli.options import ConfigOption, settings
 
 if TYPE_CHECKING:
@@ -217,25 +217,7 @@ def _wanted(
     if topic is not None and topic not in (*inputs, *inputs.values()):
         raise typer.BadParameter(f"an input: {', '.join(inputs.values())}", param_hint="--topic")
     full = topic and chosen.topics.get(topic, topic)
-    return Wanted(full, reason, stream, None if since is None else _moment_ms(since))
-
-
-def _moment_ms(text: str) -> int:
-    """A duration back from now, or a moment; without an offset it is UTC."""
-    from pydantic_core import PydanticCustomError
-
-    from driftbus.config.values import parse_duration_ms
-
-    try:
-        return time.time_ns() // 1_000_000 - parse_duration_ms(text)
-    except PydanticCustomError:
-        pass  # then it is a moment
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        hint = "a duration such as 2h or a moment such as 2026-01-31T08:00:00Z"
-        raise typer.BadParameter(hint, param_hint="--since") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return Wanted(full, reason, stream, None if since is None else back_ms(since, "--since"))
 
 
 def _newest(found: Iterator[Letter], limit: int) -> tuple[int, list[Letter]]:
