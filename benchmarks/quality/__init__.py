@@ -19,6 +19,8 @@ A detector reports through `Hit`: `index` is the alarm, `since` (how many values
 onset estimate. It is created anew where a stream's model is replaced. Real-valued signals reach bare
 detectors scaled to [0, 1]; 0/1 signals as they are.
 
+`--failures 20` names streams with a change missed or an episode too many.
+
 Whoever measures a variant of the defaults adds a row to VARIANTS.md: the tables say how many were tried.
 
     matching.py    the protocol's rules: episodes, windows, false ones

@@ -8,7 +8,7 @@ import time
 
 from benchmarks.quality import cost, data, goals, results
 from benchmarks.quality.contenders import DUMMIES, ORACLES, PRODUCT, SLOW, Contender, everybody, named
-from benchmarks.quality.runs import run_all
+from benchmarks.quality.runs import Results, run_all
 from benchmarks.quality.simulated import ZONES
 from benchmarks.quality.suites import ALL
 from benchmarks.quality.suites.plan import Plan
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--seeds", choices=list(ZONES), default="development")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
+    parser.add_argument("--failures", type=int, default=0, help="name so many streams that went wrong")
     options = parser.parse_args()
     names = split(options.suites)
     unknown = sorted(set(names) - set(ALL))
@@ -77,8 +78,23 @@ def main() -> None:
     command = f"python -m benchmarks.quality {' '.join(sys.argv[1:])}".strip()
     text = "\n\n".join([results.preamble(command, options.seeds, time.monotonic() - started), *parts])
     print(text)
+    for line in failures(found)[: options.failures]:
+        print(line, file=sys.stderr)
     if options.write:
         results.write(text)
+
+
+def failures(found: Results) -> list[str]:
+    """Streams with a change missed or an episode too many, and what was told of each."""
+    lines = []
+    for (name, cell), runs in found.items():
+        for run in runs:
+            whole = run.score()
+            if whole.missed or whole.early or whole.duplicates:
+                true = [change.start for change in run.changes if change.counts]
+                told = [(one.start, one.onset, one.category, one.last_kind) for one in run.seen.episodes]
+                lines.append(f"{name}, {cell.maker}, {run.seen.name}: changes {true}, episodes {told[:8]}")
+    return lines
 
 
 def product_cost() -> str:

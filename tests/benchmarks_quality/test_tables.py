@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from benchmarks.quality import cache, goals, oracle
-from benchmarks.quality.__main__ import chosen
+from benchmarks.quality.__main__ import chosen, failures
 from benchmarks.quality.contenders import PRODUCT, Dummy, Seen, named
 from benchmarks.quality.matching import Change, Episode
 from benchmarks.quality.runs import Cell, Run, run_all
@@ -105,3 +105,10 @@ def test_what_was_run_is_kept_and_read_back(tmp_path: object, monkeypatch: pytes
     assert isinstance(named("every 5,000"), Dummy)
     score = dummy.score()
     assert (len(score.pairs), score.early, score.duplicates) == (1, 1, 3)
+
+
+def test_streams_that_went_wrong_are_named() -> None:
+    cell = Cell("s1b", (0.05, "large", 3_000))
+    found = {(PRODUCT, cell): [run(Episode(START + 9)), run(Episode(9))]}
+    (line,) = failures(found)
+    assert line == "driftbus, s1b, s: changes [10000], episodes [(9, None, 'concept', None)]"
