@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from math import log
 from typing import Any
 
 import orjson
@@ -16,9 +15,6 @@ from river import drift
 from driftbus.core.detectors import registry
 from driftbus.core.detectors.adwin import Adwin
 from driftbus.core.detectors.base import LIMIT, Hit, bernoulli_evidence
-from driftbus.core.detectors.budget import FLOOR, at_least
-from driftbus.core.detectors.dispersion import Dispersion
-from driftbus.core.detectors.focus_bernoulli import CONSTANT, FocusBernoulli
 from driftbus.core.settings import DetectorSpec
 
 # Every detector with its defaults, and with parameters that make it alarm often and use its other branches.
@@ -108,74 +104,6 @@ def test_cuts_and_restarts_change_nothing(spec: DetectorSpec, data: st.DataObjec
             detector = registry.load(spec, state)
             assert orjson.loads(orjson.dumps(detector.dump())) == state
     assert found == expected
-
-
-FOCUS = [s for s in SPECS if s.name.startswith("focus")]
-
-
-@pytest.mark.parametrize("spec", FOCUS, ids=shown)
-@settings(max_examples=6, deadline=None)
-@given(data=st.data())
-def test_what_warms_up_for_long_is_cut_and_restarted_too(spec: DetectorSpec, data: st.DataObject) -> None:
-    rng = random.Random(data.draw(st.integers(0, 2**32)))
-    bits = spec.name == "focus_bernoulli" or data.draw(st.booleans())
-    values: list[float] = []
-    for level, length in ((0.1, 1_500), (0.8, 900), (0.3, 1_200)):
-        values += [float(rng.random() < level) if bits else rng.gauss(level, 0.3) for _ in range(length)]
-    expected = registry.make(spec).update_block(values)
-    assert spec.params.get("mode") == "down" or any(hit.direction > 0 for hit in expected)
-    detector, found, offset = registry.make(spec), [], 0
-    for block in data.draw(cut(values)):
-        found += [placed(hit, offset + hit.index) for hit in detector.update_block(block)]
-        offset += len(block)
-        state = orjson.loads(orjson.dumps(detector.dump()))
-        detector = registry.load(spec, state)
-        assert orjson.loads(orjson.dumps(detector.dump())) == state
-    assert found == expected
-
-
-def entropy(ones: int, rows: int) -> float:
-    """Greatest log-likelihood of so many ones."""
-    return sum(k * log(k / rows) for k in (ones, rows - ones) if k)
-
-
-@settings(max_examples=15, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 2**32), p=st.sampled_from([0.02, 0.1, 0.4]), rise=st.sampled_from([1.5, 2.0, 2.4]))
-def test_focus_alarms_where_every_onset_tried_alone_does(seed: int, p: float, rise: float) -> None:
-    """No pruned corner and no skipped look hides the first crossing (φ is held at 1, as it is per corner)."""
-    rng = random.Random(seed)
-    values = [float(rng.random() < (p if i < 700 else min(rise * p, 1.0))) for i in range(1_800)]
-    detector = FocusBernoulli(rate=1e-4, mode="up")
-    detector._dispersion = Level()
-    hits = detector.update_block(values)
-    need, sums, first = at_least(1e-4, CONSTANT), [0], None
-    for n, value in enumerate(values, 1):
-        sums.append(sums[-1] + int(value))
-        if not value or n < 512:
-            continue
-        for onset in range(128, n):
-            m, s = n - onset, sums[n] - sums[onset]
-            before = sums[onset] / onset
-            if s < 3 or s / m - before < max(0.01, 0.1 * before):
-                continue
-            ratio = entropy(sums[onset], onset) + entropy(s, m) - entropy(sums[n], n)
-            if ratio >= max(need - log(m), FLOOR):
-                first = n - 1
-                break
-        if first is not None:
-            break
-    assert (hits[0].index if hits else None) == first
-
-
-class Level(Dispersion):
-    """Independent rows, known from the beginning."""
-
-    def _refresh(self) -> None:
-        self.factor = 1.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.factor = 1.0
 
 
 @every

@@ -14,17 +14,23 @@ One open episode per category: alarms within it never open a second one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from driftbus.core.episode import Alarm, Episode, Moment, Rows, agreeing, identity, signal_evidence
+from driftbus.core.cries import Cries
+from driftbus.core.episode import Alarm, Episode, Moment, Rows, identity, signal_evidence
 from driftbus.core.history import Columns, History
-from driftbus.core.outlook import EpisodePolicy, fitted_onset, is_news, look, take_verdict
+from driftbus.core.outlook import (
+    EpisodePolicy,
+    better_since,
+    fitted_onset,
+    improved_since,
+    is_news,
+    look,
+    take_verdict,
+)
 from driftbus.core.places import Places
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
-from driftbus.core.splits import two_changes
+from driftbus.core.splits import level_between, two_changes
 from driftbus.core.steps import scan
 from driftbus.core.verdict import Verdict, judge
 
@@ -39,10 +45,6 @@ QUIET_ROWS = 64
 JOIN_PREDICTIONS = 64
 # Categories whose rows are outcomes; the others count predictions.
 LABELLED: frozenset[Category] = frozenset({"concept", "label_prior", "labelling"})
-
-# A fall that makes what was before it another world: twice the evidence a rise needs, the level down by a
-# third, and rows enough on the new level to tell its dispersion. Wandering errors fall so far, less clearly.
-FALL_STRENGTH, FALL_RATIO, FALL_ROWS = 16.0, 0.67, 512
 
 
 class Episodes:
@@ -65,12 +67,7 @@ class Episodes:
         self._stream, self._version, self._role, self._labels = stream, model_version, role, labels
         self._policy = policy or EpisodePolicy()
         self._episodes: dict[Category, Episode] = {}
-        self._waiting: dict[str, Alarm] = {}  # concept alarms not confirmed yet, the newest per signal
-        self._opinions: dict[str, tuple[int, Alarm]] = {}  # the newest per detector and signal, and when
-        # A further alarm during an episode of the error: seq of its onset, and how long it is judged anew.
-        self._second: tuple[int, Alarm] | None = None
-        self._second_until = 0
-        self._waiting_from = self._waiting_until = self._next_try = 0
+        self._cries = Cries()
         self._reference = 0  # seq from which the error's history is judged
         self._ordinal = 0
         self.opened_total: dict[Category, int] = {}
@@ -85,14 +82,14 @@ class Episodes:
     @property
     def quiet(self) -> bool:
         """Whether nothing is open and nothing waits, so that nothing falls due."""
-        return not self._episodes and not self._waiting
+        return not self._episodes and not self._cries.waiting
 
     @property
     def due_outcomes(self) -> int | None:
         """`rows.outcomes.seen` at which `checkpoint` is due."""
         due = [one.next_look for one in self._episodes.values() if one.category in LABELLED]
-        if self._waiting:
-            due.append(self._next_try)
+        if self._cries.waiting:
+            due.append(self._cries.next_try)
         return min(due, default=None)
 
     @property
@@ -113,8 +110,8 @@ class Episodes:
         if episode is not None:
             episode.absorb(alarm, history.seen)
             if episode.fitted and alarm.standing == "decides" and alarm.direction > 0:
-                self._second = (rows.outcomes.rows_ago(alarm.since or 1)[0], alarm)
-                self._second_until = history.seen + self._policy.retry_rows
+                self._cries.second = (rows.outcomes.rows_ago(alarm.since or 1)[0], alarm)
+                self._cries.second_until = history.seen + self._policy.retry_rows
                 return self._split(episode, moment, rows.outcomes)
             if not episode.fitted and episode.news:
                 episode.next_look = min(episode.next_look, history.seen + JOIN_PREDICTIONS)
@@ -123,21 +120,20 @@ class Episodes:
         if alarm.category != "concept" or alarm.signal.startswith("custom/"):
             return [self._open_on_alarm(alarm, moment, history)]
         if alarm.direction < 0:
-            self._take_improvement(rows.outcomes)
+            # The error has fallen for good: what it was before must not hide the next rise.
+            columns = rows.outcomes.columns(self._reference)
+            self._reference = improved_since(columns, self._reference, self._policy)
             return []
         if alarm.standing == "opinion":
-            self._opinions[f"{alarm.signal} {alarm.detector}"] = (history.seen, alarm)
+            self._cries.hold(alarm, history.seen)
             return []
-        if not self._waiting:
-            self._waiting_from = history.seen
-        self._waiting[alarm.signal] = alarm
-        self._waiting_until = history.seen + self._policy.retry_rows
+        self._cries.ask(alarm, history.seen, self._policy.retry_rows)
         return self._try_to_confirm(moment, rows.outcomes, decided=alarm.standing == "decides")
 
     def checkpoint(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Look again: confirm waiting alarms, refit, update, settle. Nothing happens before it is due."""
         events: list[DriftEvent] = []
-        if self._waiting and rows.outcomes.seen >= self._next_try:
+        if self._cries.waiting and rows.outcomes.seen >= self._cries.next_try:
             events += self._try_to_confirm(moment, rows.outcomes)
         for episode in self.open:
             history = _history(episode.category, rows)
@@ -161,7 +157,7 @@ class Episodes:
 
     def close_all(self, resolution: Resolution, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Close what is open (`replaced` when another version takes over) and forget waiting alarms."""
-        self._waiting.clear()
+        self._cries.waiting.clear()
         return [self._close(episode, resolution, moment) for episode in self.open]
 
     def dismiss(self, episode_id: str, accept: bool, moment: Moment, rows: Rows) -> list[DriftEvent]:
@@ -176,57 +172,44 @@ class Episodes:
         return []
 
     def _try_to_confirm(self, moment: Moment, history: History, *, decided: bool = False) -> list[DriftEvent]:
-        self._forget_before_a_fall(history)
+        # A world that was worse for long hides a rise on today's level: judge from where it got better.
+        self._reference = better_since(history.columns(self._reference), self._reference)
         columns = history.columns(self._reference)
         step = scan(columns)
         if (decided and self._policy.agrees(step, columns)) or self._policy.confirms(step, columns):
             verdict = judge(columns)
             if verdict is not None:
                 return [self._open_on_error(verdict, columns, moment, history)]
-        if history.seen >= self._waiting_until:
-            self._waiting.clear()
-        waited = history.seen - self._waiting_from
-        self._next_try = history.seen + min(max(waited // 8, LOOK_ROWS), 8 * LOOK_ROWS)
+        cries = self._cries
+        if history.seen >= cries.until:
+            cries.waiting.clear()
+        waited = history.seen - cries.first
+        cries.next_try = history.seen + min(max(waited // 8, LOOK_ROWS), 8 * LOOK_ROWS)
         return []
 
     def _split(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
         """Is a further alarm a second change, which no ramp explains? Then the first one is settled."""
-        if self._second is None:
+        if self._cries.second is None:
             return []
-        seq, alarm = self._second
+        seq, alarm = self._cries.second
         columns = history.columns(self._reference)
         if not two_changes(columns, episode.onset.seq, seq):
-            if history.seen >= self._second_until:
-                self._second = None
+            if history.seen >= self._cries.second_until:
+                self._cries.second = None
             return []
-        self._second = None
-        level_from = columns.part(0, int(np.searchsorted(columns.first_seq, seq)))
-        first = judge(level_from)
-        level_seq = (
-            episode.onset.seq
-            if first is None
-            else int(columns.first_seq[min(first.end, len(level_from.n) - 1)])
-        )
-        self._start_reference(history, episode.onset.seq, level_seq)
+        self._start_reference(history, episode.onset.seq, level_between(columns, seq))
         return [self._close(episode, "settled", moment), *self._go_on(alarm, moment, history)]
 
     def _go_on(self, alarm: Alarm, moment: Moment, history: History) -> list[DriftEvent]:
         """An alarm that came during an episode now stands for itself."""
-        self._waiting = {alarm.signal: alarm}
-        self._waiting_from, self._waiting_until = history.seen, history.seen + self._policy.retry_rows
+        self._cries.waiting.clear()
+        self._cries.ask(alarm, history.seen, self._policy.retry_rows)
         return self._try_to_confirm(moment, history, decided=True)
 
     def _open_on_error(
         self, verdict: Verdict, columns: Columns, moment: Moment, history: History
     ) -> DriftEvent:
-        cried = self._waiting.get("error") or next(iter(self._waiting.values()))
-        signals = {"error": SignalEvidence("error", 0.0, 0.0, cried.detector, 0.0)}
-        signals |= {name: signal_evidence(one) for name, one in self._waiting.items() if name != "error"}
-        for when, opinion in self._opinions.values():
-            if when + self._policy.retry_rows > history.seen:
-                signals[opinion.signal] = agreeing(signals.get(opinion.signal), opinion)
-        self._waiting.clear()
-        self._opinions.clear()
+        signals = self._cries.take_evidence(history.seen - self._policy.retry_rows)
         episode = self._new("concept", moment, signals, fitted_onset(verdict, columns), True, history)
         take_verdict(episode, verdict, columns)
         episode.next_look = history.seen + LOOK_ROWS
@@ -290,8 +273,7 @@ class Episodes:
         return []
 
     def _look_at_error(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
-        split = self._split(episode, moment, history)
-        if split:
+        if split := self._split(episode, moment, history):
             return split
         columns = history.columns(self._reference)
         outlook = look(columns, episode.onset.seq, episode.signals["error"].before, self._policy)
@@ -302,10 +284,9 @@ class Episodes:
         if outlook.resolution is not None:
             level_from = int(columns.first_seq[outlook.level_from])
             # After what has passed the world is the old one: its rows stay good to train on.
-            self._start_reference(
-                history, episode.onset.seq if outlook.resolution == "settled" else 0, level_from
-            )
-            second = self._second if outlook.resolution == "settled" else None
+            settled = outlook.resolution == "settled"
+            self._start_reference(history, episode.onset.seq if settled else 0, level_from)
+            second = self._cries.second if settled else None
             closed = self._close(episode, outlook.resolution, moment)
             return [closed] if second is None else [closed, *self._go_on(second[1], moment, history)]
         news = is_news(episode, history.seen, moment.ts, self._policy)
@@ -313,22 +294,6 @@ class Episodes:
             episode.quiet_until = history.seen + outlook.since_onset // 2 + QUIET_ROWS
             return [self._tell(episode, "updated", None, moment)]
         return []
-
-    def _take_improvement(self, history: History) -> None:
-        """The error has fallen for good: what it was before must not hide the next rise."""
-        columns = history.columns(self._reference)
-        step = scan(columns, -1)
-        if step is not None and step.strength >= self._policy.confirm_strength:
-            self._reference = int(columns.first_seq[step.start])
-
-    def _forget_before_a_fall(self, history: History) -> None:
-        """A world that was worse for long hides a rise on today's level: judge from where it got better."""
-        columns = history.columns(self._reference)
-        fall = scan(columns, -1)
-        if fall is None or fall.strength < FALL_STRENGTH or fall.after > FALL_RATIO * fall.before:
-            return
-        if float(columns.n[fall.start :].sum()) >= FALL_ROWS:
-            self._reference = int(columns.first_seq[fall.start])
 
     def _start_reference(self, history: History, onset_seq: int, level_seq: int) -> None:
         """Rows before the onset are of another world; the new level is judged from `level_seq` on."""
@@ -338,7 +303,7 @@ class Episodes:
     def _close(self, episode: Episode, resolution: Resolution, moment: Moment) -> DriftEvent:
         del self._episodes[episode.category]
         if episode.fitted:
-            self._second = None
+            self._cries.second = None
         key = (episode.category, episode.kind)
         self.closed_total[key] = self.closed_total.get(key, 0) + 1
         return self._tell(episode, "closed", resolution, moment)
@@ -351,10 +316,7 @@ class Episodes:
     def dump(self) -> Any:
         return {
             "episodes": [episode.dump() for episode in self._episodes.values()],
-            "waiting": [asdict(alarm) for alarm in self._waiting.values()],
-            "opinions": [[when, asdict(alarm)] for when, alarm in self._opinions.values()],
-            "second": [self._second_until, self._second and [self._second[0], asdict(self._second[1])]],
-            "tries": [self._waiting_from, self._waiting_until, self._next_try],
+            "cries": self._cries.dump(),
             "reference": self._reference,
             "ordinal": self._ordinal,
             "opened": dict(self.opened_total),
@@ -376,13 +338,7 @@ class Episodes:
         for kept in state["episodes"]:
             episode = Episode.load(kept)
             one._episodes[episode.category] = episode
-        one._waiting = {alarm["signal"]: Alarm(**alarm) for alarm in state["waiting"]}
-        for when, kept in state["opinions"]:
-            alarm = Alarm(**kept)
-            one._opinions[f"{alarm.signal} {alarm.detector}"] = (when, alarm)
-        one._second_until, second = state["second"]
-        one._second = None if second is None else (second[0], Alarm(**second[1]))
-        one._waiting_from, one._waiting_until, one._next_try = state["tries"]
+        one._cries = Cries.load(state["cries"])
         one._reference, one._ordinal = state["reference"], state["ordinal"]
         one.opened_total = dict(state["opened"])
         one.closed_total = {(category, kind): count for category, kind, count in state["closed"]}

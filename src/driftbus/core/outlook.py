@@ -17,6 +17,9 @@ from driftbus.core.verdict import Verdict, judge
 # A kind that was told is taken back when its posterior falls below this: the verdict is renewed so often
 # that it would else flicker about the 0.9 at which a kind is told.
 KEPT = 0.6
+# A fall that makes what was before it another world: twice the evidence a rise needs, the level down by a
+# third, and rows enough on the new level to tell its dispersion. Wandering errors fall so far, less clearly.
+FALL_STRENGTH, FALL_RATIO, FALL_ROWS = 16.0, 0.67, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,23 @@ def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy)
     if held >= policy.settle_rows or since_onset >= 10 * policy.settle_rows:
         return Outlook(verdict, "settled", min(level_from, length - 1), since_onset)
     return Outlook(verdict, None, level_from, since_onset)
+
+
+def improved_since(columns: Columns, reference: int, policy: EpisodePolicy) -> int:
+    """The seq from which to judge after an alarm that the error has fallen: the fall's, if that is sure."""
+    step = scan(columns, -1)
+    if step is None or step.strength < policy.confirm_strength:
+        return reference
+    return int(columns.first_seq[step.start])
+
+
+def better_since(columns: Columns, reference: int) -> int:
+    """The seq from which to judge: that of a fall to another world, if there is one."""
+    fall = scan(columns, -1)
+    if fall is None or fall.strength < FALL_STRENGTH or fall.after > FALL_RATIO * fall.before:
+        return reference
+    enough = float(columns.n[fall.start :].sum()) >= FALL_ROWS
+    return int(columns.first_seq[fall.start]) if enough else reference
 
 
 def fitted_onset(verdict: Verdict, columns: Columns) -> Onset:

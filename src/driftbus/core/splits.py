@@ -11,7 +11,7 @@ import numpy as np
 
 from driftbus.core.history import Columns
 from driftbus.core.steps import MIN_BEFORE, bernoulli, is_binary, scan
-from driftbus.core.verdict import best_rise
+from driftbus.core.verdict import best_rise, judge
 
 # Gain from which two changes are told: a constant, and a part of what one change explains already, because
 # ramps are tried on a grid and real ones are not straight. Measured, 8 streams each, greatest gain of all
@@ -38,6 +38,14 @@ def two_changes(columns: Columns, first_seq: int, second_seq: int) -> bool:
     base = _level(whole)
     gain, explained = (two - one) / step.dispersion, (one - base) / step.dispersion
     return gain >= GAIN + GAIN_RATIO * explained
+
+
+def level_between(columns: Columns, second_seq: int) -> int:
+    """The seq from which the level before the second change holds."""
+    first = columns.part(0, int(np.searchsorted(columns.first_seq, second_seq)))
+    verdict = judge(first)
+    last = len(first.n) - 1
+    return int(first.first_seq[last if verdict is None else min(verdict.end, last)])
 
 
 def _likelihood(columns: Columns) -> float:

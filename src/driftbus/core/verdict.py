@@ -83,7 +83,7 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
     if confidence < DETERMINED or after < MIN_ROWS_FOR_KIND:
         kind = "undetermined"
     # As long as it cannot be told, the onset is the step's: that of a rise would reach far back on a guess.
-    onset, low, high = step.start, step.before, step.after
+    onset, low, high = _quantile(allowed, steps, 0.5), step.before, step.after
     if kind == "gradual":
         best = int(np.argmax(ramp_mass))
         onset, low, high = int(starts[best]), float(before[best]), float(top[best])

@@ -14,7 +14,7 @@ does not know n, a stream is as likely to be accused in its first hour as in its
 
 from __future__ import annotations
 
-from math import exp, log
+from math import log
 
 # Alarms per value that are promised at most, however slow a stream is: 0.1 per 100,000.
 MOST = 1e-6
@@ -30,19 +30,3 @@ def at_least(rate: float, c: float) -> float:
     """h(m) + ln m (before FLOOR): what a ratio and the logarithm of its length have to add up to."""
     tries = -log(min(max(rate, LEAST), 0.1))
     return tries + 1.5 * log(tries) + c
-
-
-def rate_of(evidence: float, length: float, c: float) -> float:
-    """The budget at which `evidence` over `length` values would just have alarmed (at most 1): how often
-    so striking a stretch happens by chance, per value. The inverse of `at_least`, to within 1e-9."""
-    reached = evidence + log(length) - c
-    low, high = 1.0, 700.0
-    if reached <= low:
-        return 1.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if middle + 1.5 * log(middle) < reached:
-            low = middle
-        else:
-            high = middle
-    return exp(-low)
