@@ -5,19 +5,13 @@ Which names librdkafka knows is asked of itself, when the Kafka adapter opens.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from pydantic_core import PydanticCustomError
 
 from driftbus.config.values import checked_text, refuse, refuse_all, text_of
+from driftbus.redaction import HIDDEN, is_secret
 
-HIDDEN = "(hidden)"
-# Passwords, keys, tokens and client secrets, whatever mechanism they belong to; sasl.oauthbearer.config
-# and sasl.jaas.config hold secrets among other things.
-_SECRET = re.compile(
-    r"password|passphrase|secret|token(?!\.endpoint)|credential|private|key\.pem|ssl\.key$|(oauthbearer|jaas)\.config|assertion\.jwt"
-)
 # What exactly-once rests on; a configuration that set it would be overruled, so it is refused.
 _OURS = {
     "group.id": "`group` outside of `kafka:` sets it",
@@ -31,11 +25,6 @@ _OURS = {
     "auto.offset.reset": "a new group begins at the beginning of its topics, a known one where it stopped",
     "partitioner": "`partitioner` outside of `kafka:` sets it",
 }
-
-
-def is_secret(name: str) -> bool:
-    """Whether a property's value must never be shown."""
-    return bool(_SECRET.search(name))
 
 
 class KafkaProperties(dict[str, str]):

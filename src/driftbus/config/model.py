@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, create_model
 from pydantic_core import PydanticCustomError
 
-from driftbus.config.kafka import HIDDEN, checked_properties
+from driftbus.config.kafka import checked_properties
 from driftbus.config.values import (
     AS_LIST,
     AnyScalar,
@@ -41,6 +41,7 @@ from driftbus.config.values import (
 from driftbus.config.watching import ChallengerField, DetectorsField, MetricClasses, Rules
 from driftbus.core.records import Category, Kind
 from driftbus.core.settings import Limits, Task
+from driftbus.redaction import HIDDEN
 
 UNSET: Any = Field(default=None)
 # The contract's topics by their short names.

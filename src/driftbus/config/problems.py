@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from driftbus.config.document import Path
-from driftbus.config.kafka import HIDDEN, is_secret
 from driftbus.config.values import nearest
 from driftbus.errors import ConfigError
+from driftbus.redaction import HIDDEN, is_secret
 
 Place = Callable[[Path], str | None]
 

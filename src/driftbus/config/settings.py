@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import orjson
 
-from driftbus.config.kafka import HIDDEN, KafkaProperties
+from driftbus.config.kafka import KafkaProperties
 from driftbus.config.model import TOPICS, Stream
 from driftbus.config.streams import StreamRules
 from driftbus.core.settings import Limits, StreamSettings
+from driftbus.redaction import HIDDEN
 
 
 @dataclass(frozen=True, slots=True)

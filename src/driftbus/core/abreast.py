@@ -3,7 +3,8 @@
 A call of numpy on fifty numbers costs little more than on one, so a rank (the next row of every stream) takes
 the time of some eight rows learnt alone. Everything is element by element, with the arithmetic and the order
 of `moments.py` and `dense.py`, so a stream's numbers are the same, bit for bit, whoever stands beside it.
-At fifty streams of 8 features 0.4 µs a row (alone: 0.8 to 1.3).
+Measured at fifty streams of 8 features, reading and packing the rows included: 1.6 to 1.8 µs a row
+instead of 2.3 to 2.4.
 """
 
 from __future__ import annotations

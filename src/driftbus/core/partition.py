@@ -171,7 +171,7 @@ class Partition:
             for stream, block in blocks.items()
             if wanted(stream)
         ]
-        turns = {monitor.stream: turn for monitor, block in folding if (turn := monitor.turn(block))}
+        turns = {monitor.stream: turn for monitor, block in folding if (turn := _turn_of(monitor, block))}
         learn_together(list(turns.values()))
         for stream, block in blocks.items():
             if wanted(stream):
@@ -258,6 +258,15 @@ class Partition:
                 del self._due[stream]
                 found.append(stream)
         return sorted(found)
+
+
+def _turn_of(monitor: StreamMonitor, block: Block) -> Turn | None:
+    try:
+        return monitor.turn(block)
+    except MemoryError:
+        raise
+    except Exception as error:  # raised again where the stream is folded, and set aside alone
+        return Turn.failed(error)
 
 
 def digest(decisions: Sequence[Decision]) -> str:

@@ -1,7 +1,7 @@
 """The challengers of a partition's streams learn a step's outcomes together, before the streams are folded.
 
 Each takes its own rows in its own order and sees nobody else's, so what it says is what it would say alone,
-bit for bit; together they are learnt at a third of the cost (`abreast.py`) where many streams have rows.
+bit for bit; together they cost less (`abreast.py`) where many streams have rows.
 What cannot be learnt so (a stream's first rows, odd ones, other models, the last rows of the busiest streams)
 goes its own way.
 """
@@ -24,11 +24,16 @@ from driftbus.core.records import Features, Json
 class Turn:
     """What one stream's challenger is shown, and what it said of each row before learning it."""
 
-    challenger: Challenger
+    challenger: Challenger | None
     features: Sequence[Features | None]
     labels: Sequence[Json]
     said: Said = field(default_factory=lambda: Said([], []))
     defect: Exception | None = None  # to be raised where the stream is folded, as if it learned there
+
+    @classmethod
+    def failed(cls, defect: Exception) -> Turn:
+        """Of a stream whose rows could not be gathered."""
+        return cls(None, (), (), defect=defect)
 
 
 def learn_together(turns: Sequence[Turn]) -> None:
@@ -53,6 +58,8 @@ def learn_together(turns: Sequence[Turn]) -> None:
 def _until_run(turn: Turn) -> tuple[Linear, Run] | None:
     """Learn alone until a run of plain rows comes; None when all rows are learnt."""
     model = turn.challenger
+    if model is None:
+        return None
     try:
         if isinstance(model, Linear):
             run = model.learn_until_run(turn.features, turn.labels, turn.said)

@@ -17,14 +17,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from driftbus.adapters.kafka.property_names import ALIASES, COMMON, CONSUMER_ONLY, PRODUCER_ONLY
 from driftbus.errors import ConfigError
+from driftbus.redaction import HIDDEN, is_secret
 
 Value = Any  # text, number, boolean; callables (oauth_cb) where a program configures the client
 Client = TypeVar("Client")
 
 # librdkafka's log lines and driftbus's own about Kafka.
 LOGGER = logging.getLogger("driftbus.kafka")
-
-_SECRET = re.compile(r"password|secret|\.pem$|passphrase|oauthbearer\.config|token")
 
 _ADDRESSES = ("bootstrap.servers", "metadata.broker.list")
 
@@ -114,7 +113,7 @@ class KafkaProperties:
         self.bootstrap = str(servers)
 
     def __repr__(self) -> str:
-        shown = {key: "***" if _SECRET.search(key) else value for key, value in self._section.items()}
+        shown = {key: HIDDEN if is_secret(key) else value for key, value in self._section.items()}
         return f"KafkaProperties({shown})"
 
     def admin(self) -> dict[str, Value]:
@@ -204,8 +203,8 @@ class KafkaProperties:
             return ConfigError("kafka", "…", f"what librdkafka takes ({reason})")
         key = named[0]
         value = self._section[key]
-        if _SECRET.search(key):
-            return ConfigError(f"kafka.{key}", "***", "what librdkafka takes")
+        if is_secret(key):
+            return ConfigError(f"kafka.{key}", HIDDEN, "what librdkafka takes")
         known = [*CONSUMER_ONLY, *PRODUCER_ONLY, *COMMON]
         nearest = None if key in known else next(iter(difflib.get_close_matches(key, known, 1)), None)
         return ConfigError(f"kafka.{key}", value, f"what librdkafka takes ({reason})", nearest)
