@@ -164,10 +164,13 @@ class Crew:
         """SIGTERM to all. Raises AssertionError when one does not end, or not as it should."""
         for member in self.members:
             member.asked_to_stop = True
-            member.signal(signal.SIGCONT)
             member.signal(signal.SIGTERM)
+        until = time.monotonic() + STOP_LIMIT_S
         for member in self.members:
-            member.process.join(STOP_LIMIT_S)
+            while member.alive and time.monotonic() < until:
+                # Its fate may freeze it on its way out.
+                member.signal(signal.SIGCONT)
+                member.process.join(0.2)
             assert not member.alive, f"{member.name} does not end\n{member.said()[-4000:]}"
             self._reason(member)
         self.members.clear()
