@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from driftbus.core.challenger import restorable
 from driftbus.core.columns import OutcomeColumns, PredictionColumns
+from driftbus.core.common_class import WINDOW, CommonClass
 from driftbus.core.episodes import Alarm, Episodes, Rows
 from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
@@ -69,6 +70,7 @@ class VersionMonitor:
         self.features = FeatureWatch(
             settings.features, settings.signals, max_categories=limits.max_categories
         )
+        self.common_class = CommonClass()
         self.watches: dict[str, SignalWatch] = {}
         # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
@@ -137,6 +139,8 @@ class VersionMonitor:
     def _watch_errors(self, rows: OutcomeColumns, alarms: list[PosAlarm]) -> None:
         pos, errors, scores, settings = rows.pos, rows.errors, rows.scores, self.setup.settings
         if self.setup.task == "classification":
+            for row in self.common_class.observe(errors, rows.labels, rows.predictions):
+                alarms.append((pos[row], _NO_COMMON_CLASS))
             self._observe("error", error_rule, errors, pos, "concept", alarms)
             if scores.count(None) != len(scores):
                 losses = log_losses(rows.labels, scores, settings.positive_label)
@@ -211,6 +215,7 @@ class VersionMonitor:
         self.setup = setup
         for name in ("error", "log_loss", "squared_error", "challenger_gap"):
             self.watches.pop(name, None)
+        self.common_class = CommonClass()
         self.rows = Rows(History(windows=False), self.rows.predictions)
         self.performance = self._performance(self.windows)
         self.challenger_performance = self._performance(())
@@ -298,6 +303,7 @@ class VersionMonitor:
             "counts": [self.predictions, self.outcomes, self.slices_dropped],
             "task": self.setup.task,
             "features": self.features.dump(),
+            "common_class": self.common_class.dump(),
             "watches": {name: watch.dump() for name, watch in self.watches.items()},
             "custom_signals": [sorted(self.prediction_signals), sorted(self.label_signals)],
             "outcome_history": self.rows.outcomes.dump(),
@@ -320,6 +326,7 @@ class VersionMonitor:
         self.features = FeatureWatch.load(
             state["features"], settings.features, settings.signals, max_categories=limits.max_categories
         )
+        self.common_class = CommonClass.load(state["common_class"])
         self.watches = {
             name: SignalWatch.load(watch, rule_of(name, setup)) for name, watch in state["watches"].items()
         }
@@ -371,6 +378,10 @@ def rule_of(name: str, setup: Setup) -> SignalRule:
         "score": score_rule,
     }
     return rules[name](plan)
+
+
+# Every prediction is wrong, from the first one on.
+_NO_COMMON_CLASS = Alarm("error", "common_class", "labelling", 0, 0.0, 1.0, WINDOW, float(WINDOW))
 
 
 def _present(column: Sequence[Any]) -> Sequence[Any] | None:
