@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from doctest import ELLIPSIS, testmod
+from importlib import import_module
 from math import log
 
 import orjson
@@ -117,3 +119,13 @@ def test_a_larger_change_is_found_no_later_on_average(name: str) -> None:
             delays.append(first_alarm(DetectorSpec(name), values))
         means.append(sum(delays) / len(delays))
     assert means == sorted(means, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["adwin", "focus_bernoulli", "focus_gaussian", "focus_ranks", "page_hinkley"]
+)
+def test_the_example_in_a_detectors_text_is_so(name: str) -> None:
+    module = import_module(f"driftbus.core.detectors.{name}")
+    result = testmod(module, optionflags=ELLIPSIS)
+    assert result.attempted
+    assert not result.failed

@@ -24,7 +24,7 @@ of a hull: Pishchagina et al., Online multivariate changepoint detection, arXiv 
 
 >>> detector = FocusBernoulli()
 >>> detector.update_block(([0.0] * 9 + [1.0]) * 100 + [1.0] * 20)
-[Hit(index=1009, direction=1, before=0.1, after=1.0, since=11, evidence=17...)]
+[Hit(index=1008, direction=1, before=0.099..., after=1.0, since=10, evidence=16.49...)]
 """
 
 from __future__ import annotations

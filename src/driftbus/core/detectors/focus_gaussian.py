@@ -21,7 +21,7 @@ statistics, JMLR 24, 2023.
 
 >>> detector = FocusGaussian()
 >>> detector.update_block([0.0, 1.0] * 100 + [4.0, 5.0] * 4)
-[Hit(index=202, direction=1, before=0.5, after=4.33..., since=3, evidence=...)]
+[Hit(index=201, direction=1, before=0.5, after=4.5, since=2, evidence=29.90...)]
 """
 
 from __future__ import annotations

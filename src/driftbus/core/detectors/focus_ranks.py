@@ -9,12 +9,10 @@ before.
 Formula: score = Φ⁻¹((places below + places not above + 1) / 258); sums of eight, over √8.
 
 Input: any finite number. `rate`: false alarms per value at most (of falls: a twentieth of it); `mode` up,
-down
-or both.
-Guaranteed: nothing but the order of values matters, but for ties by rounding: any rising function of them
-gives
-the same alarms. After an alarm the next 256 values are the reference. `before` and `after` of an alarm are
-quantiles of the reference, in the values' unit, never beyond it.
+down or both.
+Guaranteed: only the order of values matters (but for rounding of the quantiles): their unit changes no alarm.
+After an alarm the next 256 values are the reference. `before` and `after` of an alarm are quantiles of the
+reference, in the values' unit, never beyond it.
 Cost: .9 µs a value; memory O(log n) and 128 numbers.
 
 Papers: Gordon & Pollak, An efficient sequential nonparametric scheme for detecting a change of distribution,
@@ -42,12 +40,10 @@ from driftbus.core.detectors.focus_gaussian import FocusGaussian
 REFERENCE, PLACES = 256, 128
 # Values per sum: what a sum costs is paid by eight, and a change is found 4 values later on average.
 SUM = 8
-# Sums that are all alike have no variance; a rare odd one among them is no change yet. Of scores that are
-# spread
-# as a normal law's the sums, over √8, have a variance of 1.
+# Sums that are all alike have no variance; a rare odd one among them is no change yet. Where all values
+# differ the sums, over √8, have a variance of 1.
 MIN_VARIANCE = 0.2
-# A correlation of scores with the one before, in standard errors, from which it is believed; and the most
-# that is.
+# Standard errors from which the correlation of scores with the one before is believed, and the most that is.
 BEYOND, MOST_CORRELATED = 3.0, 0.95
 # As in `detectors.focus_bernoulli`.
 FALL_SHARE = 0.05
@@ -100,7 +96,7 @@ class FocusRanks:
     def _learn(self, value: float) -> bool:
         """A value of the reference; whether it is complete."""
         learned = self._learned
-        learned.append(value)
+        learned.append(float(value))
         if len(learned) < REFERENCE:
             return False
         learned.sort()

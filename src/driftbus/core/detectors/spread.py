@@ -1,12 +1,10 @@
 """How much the sum of many values wavers: their long-run variance, as far as the values seen can tell.
 
 Idea: as in `detectors.dispersion`, compare each two neighbouring batches of b values, b = 1, 2, 4, 8 …: half
-the
-mean square of the difference of their sums, over b, is the variance per value at that length. Independent
-values
-have the same at every length; values that depend on their past have more at greater ones, up to the long-run
-variance. A step shows in one pair of each length, which is left out; a standard error is taken
-off, since the greatest of several would else be too great by chance.
+the mean square of the difference of their sums, over b, is the variance per value at that length. Independent
+values have the same at every length; values that depend on their past have more at greater ones, up to the
+long-run variance. A step shows in one pair of each length, which is left out; a standard error is taken off,
+since the greatest of several would else be too great by chance.
 
 Unit: that of the values, squared; so what is divided by it has none. Cost: about .8 µs a value. Memory: five
 numbers per doubling of the values, 16 at most.
