@@ -4,7 +4,7 @@
     stream/{name}     one stream as of some step
     config            the rules (streams, limits) that the steps since the last whole snapshot were folded by
     join              the join as of some step, with bitmaps over
-    block/{number}    the predictions that waited at an earlier join snapshot, as they came
+    block/{number}    the predictions that waited at an earlier join snapshot, as they came, compressed
 
 Every step record carries `floor`: the first step that a changed stream or the join still needs. Before the
 ring would overwrite it, the laggards are snapshotted; so a recovery folds at most R steps.
@@ -121,8 +121,8 @@ class Journal:
 
     def _join(self, partition: Partition, n: int) -> Iterator[StateRecord]:
         blocks, dropped = partition.join.compact()
-        for number, rows in blocks.items():
-            yield from split(f"block/{number}", seal(b"\n".join(rows), self.config_hash))
+        for number, block in blocks.items():
+            yield from split(f"block/{number}", seal(block, self.config_hash))
         for number in dropped:
             yield f"block/{number}", None
         state = {

@@ -279,8 +279,7 @@ class _Restoring:
         self.partition.clock = raw["clock"]
         blocks = {}
         for number, *_ in raw["join"]["pending"]:
-            body = unseal(joined(f"block/{number}", self.records)).body
-            blocks[number] = body.split(b"\n")
+            blocks[number] = unseal(joined(f"block/{number}", self.records)).body
         yield 0.2
         outcomes = self._remembered(raw["join"]["remembered_from"], raw["join"]["next_seq"])
         self.partition.join.load(raw["join"], blocks, outcomes)

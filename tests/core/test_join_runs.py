@@ -129,7 +129,7 @@ def joined(case: Case, *, restored: bool = False) -> list[Any]:
     return said
 
 
-def _restored(case: Case, going: Join, written: dict[int, list[bytes]], outcomes: list[Outcome]) -> Join:
+def _restored(case: Case, going: Join, written: dict[int, bytes], outcomes: list[Outcome]) -> Join:
     state = orjson.loads(orjson.dumps(going.dump()))
     assert {number for number, *_ in state["pending"]} == set(written)
     other = Join(case.rules.__getitem__, case.limits)

@@ -134,8 +134,8 @@ class Join(Batches):
         """The newest event time read from a topic (`predictions` or `labels`)."""
         return self._highest[topic]
 
-    def compact(self) -> tuple[dict[int, list[bytes]], list[int]]:
-        """Before `dump`: the blocks to write (number → rows), and those to delete."""
+    def compact(self) -> tuple[dict[int, bytes], list[int]]:
+        """Before `dump`: the blocks to write, by number, and those to delete."""
         return self.pending.compact()
 
     def dump(self) -> dict[str, Any]:
@@ -157,9 +157,7 @@ class Join(Batches):
             "pending": self.pending.dump(),
         }
 
-    def load(
-        self, state: dict[str, Any], blocks: dict[int, list[bytes]], remembered: Iterable[Outcome]
-    ) -> None:
+    def load(self, state: dict[str, Any], blocks: dict[int, bytes], remembered: Iterable[Outcome]) -> None:
         """Take over a dumped state; `remembered` are the outcomes from `remembered_from` to `next_seq`."""
         self.watermark = state["watermark"]
         self._highest = dict(state["highest"])

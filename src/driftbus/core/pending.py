@@ -16,8 +16,10 @@ import numpy as np
 import orjson
 
 from driftbus.core.ids import hashes_of
+from driftbus.core.packed_rows import PackedRows, block_of, groups_of, packed_groups, rows_of
 from driftbus.core.timestamps import epoch_ms
 from driftbus.core.waiting import NEVER, SEGMENT_ROWS, Segment, WaitingRows
+from driftbus.errors import StateError
 
 # A segment under this share of waiting rows is written anew (DESIGN: a quarter).
 MERGE_RATIO = 0.25
@@ -26,10 +28,10 @@ MERGE_RATIO = 0.25
 class PendingStore(WaitingRows):
     """All pending predictions of one partition."""
 
-    def compact(self) -> tuple[dict[int, list[bytes]], list[int]]:
+    def compact(self) -> tuple[dict[int, bytes], list[int]]:
         """Prepare a snapshot: write anew what is thin, close the newest.
 
-        Returns the blocks to write (segment number → rows as JSON), and the segments whose blocks are to be
+        Returns the blocks to write by segment number, and the segments whose blocks are to be
         deleted.
         """
         segments = list(self._segments.values())
@@ -53,9 +55,9 @@ class PendingStore(WaitingRows):
                 start -= 1
                 total += alive[start]
             rewritten = self._rewritten(segments[start:stop])
-            for segment, fragments in reversed(rewritten):
+            for segment, block in reversed(rewritten):
                 kept.append(segment)
-                blocks[segment.number] = [fragment + b"}" for fragment in fragments]
+                blocks[segment.number] = block
             stop = start
         self._last = Segment(self._number())
         self._segments = {s.number: s for s in (*reversed(kept), self._last)}
@@ -65,14 +67,14 @@ class PendingStore(WaitingRows):
     def _is_due(self, segment: Segment, alive: int) -> bool:
         return not segment.written or alive < MERGE_RATIO * len(segment)
 
-    def _rewritten(self, old: Sequence[Segment]) -> list[tuple[Segment, list[bytes]]]:
+    def _rewritten(self, old: Sequence[Segment]) -> list[tuple[Segment, bytes]]:
         """The waiting rows of neighbours in new segments, to be written."""
         found = [(segment, index) for segment in old for index in self._alive(segment)]
-        parts: list[tuple[Segment, list[bytes]]] = []
+        parts: list[tuple[Segment, bytes]] = []
         if old[0].packed is None:
             for part in self._parts([segment.rows[index] for segment, index in found]):
                 self._young_rows += len(part.rows)
-                parts.append((part, [row.fragment for row in part.rows]))
+                parts.append((part, block_of(packed_groups([row.fragment for row in part.rows]))))
         else:
             for start in range(0, len(found), SEGMENT_ROWS):
                 parts.append(self._repacked(found[start : start + SEGMENT_ROWS]))
@@ -84,7 +86,7 @@ class PendingStore(WaitingRows):
             part.written = True
         return parts
 
-    def _repacked(self, found: Sequence[tuple[Segment, int]]) -> tuple[Segment, list[bytes]]:
+    def _repacked(self, found: Sequence[tuple[Segment, int]]) -> tuple[Segment, bytes]:
         """Packed rows, moved into a segment of their own."""
         part = Segment(self._number())
         part.closed = True
@@ -95,8 +97,9 @@ class PendingStore(WaitingRows):
             self._index.forget(ordinal)
         expiries = np.array([self._expiry(segment, index) for segment, index in found], np.int64)
         part.next_expiry = int(expiries.min())
-        self._enlist(part, fragments, expiries, hashes)
-        return part, fragments
+        rows = PackedRows.of(fragments, part.number, self._unpacked)
+        self._enlist(part, rows, expiries, hashes)
+        return part, rows.block()
 
     def dump(self) -> list[Any]:
         """Per written segment, oldest first: number, rows, the bitmap of those that still wait (base64)."""
@@ -110,7 +113,7 @@ class PendingStore(WaitingRows):
                 shown.append([segment.number, len(segment), b64encode(bits).decode()])
         return shown
 
-    def load(self, state: list[Any], blocks: dict[int, list[bytes]]) -> None:
+    def load(self, state: list[Any], blocks: dict[int, bytes]) -> None:
         """Take over dumped segments."""
         self._segments.clear()
         for number, size, bitmap in state:
@@ -119,18 +122,22 @@ class PendingStore(WaitingRows):
             segment.written = segment.closed = True
             self._newest = max(self._newest, number)
             kept = [index for index in range(size) if bits >> index & 1]
-            texts = [blocks[number][index] for index in kept]
-            fragments: list[bytes | None] = [None] * size
+            groups = groups_of(blocks[number])
+            texts = rows_of(groups)
+            if len(texts) != size:
+                raise StateError(f"block {number} of pending predictions holds {len(texts)} rows, not {size}")
             hashes, expiries = np.zeros(size, np.int64), np.full(size, NEVER, np.int64)
-            for index, text in zip(kept, texts, strict=True):
-                fragments[index] = text[:-1]
             # Only what names a row and dates it: all of it would be checked again, in twice the time.
-            rows = list(map(orjson.loads, texts))
+            rows = [orjson.loads(texts[index] + b"}") for index in kept]
             hashes[kept] = hashes_of([row["prediction_id"] for row in rows])
             expiries[kept] = [self._expiry_of(row["stream"], epoch_ms(row["ts"])) for row in rows]
             segment.next_expiry = int(expiries.min(initial=NEVER))
-            self._enlist(segment, fragments, expiries, hashes)
-            self.alive += len(segment) - fragments.count(None)
+            waits = bytearray(size)
+            for index in kept:
+                waits[index] = 1
+            packed = PackedRows(groups, waits, number, self._unpacked)
+            self._enlist(segment, packed, expiries, hashes)
+            self.alive += len(kept)
         self._last = Segment(self._number())
         self._segments[self._last.number] = self._last
         self._look_for_next_expiry()

@@ -1,7 +1,7 @@
 """Ids that have their outcome, in order of `seq`: enough of each for its correction to put the metrics right.
 
 Two million of them are kept by default, so none is a Python object: per step a batch of packed columns, found
-by hash. About 70 bytes an id of 24 letters instead of 350 as a row in a dictionary. What is asked for is
+by hash. About 100 bytes an id of 24 letters instead of 350 as a row in a dictionary. What is asked for is
 unpacked again, 512 rows at a time; replays and corrections ask in about the order things happened.
 
 An id is remembered while its `forget_ts` lies ahead of event time and its outcome is one of the newest

@@ -316,14 +316,11 @@ class WaitingRows:
         hashes = hashes_of([row.prediction_id for row in rows])
         hashes[[i for i, fragment in enumerate(fragments) if fragment is None]] = 0
         expiries = np.array([self._expiry_of(row.stream, row.ts) for row in rows], np.int64)
-        self._enlist(segment, fragments, expiries, hashes)
+        self._enlist(segment, PackedRows.of(fragments, segment.number, self._unpacked), expiries, hashes)
 
-    def _enlist(
-        self, segment: Segment, fragments: Sequence[bytes | None], expiries: Hashes, hashes: Hashes
-    ) -> None:
+    def _enlist(self, segment: Segment, rows: PackedRows, expiries: Hashes, hashes: Hashes) -> None:
         """Make a segment one of packed rows, with their ordinals."""
-        segment.packed = PackedRows(fragments, segment.number, self._unpacked)
-        segment.expiries = expiries
+        segment.packed, segment.expiries = rows, expiries
         segment.first = self._index.append(hashes)
         self._packed.append(segment)
 
