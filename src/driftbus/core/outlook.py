@@ -26,9 +26,10 @@ FALL_STRENGTH, FALL_RATIO, FALL_ROWS = 16.0, 0.67, 512
 class EpisodePolicy:
     """When a change is real, the same, or over. Rows are outcomes or predictions of one version.
 
-    `confirm_strength`: least log-likelihood ratio of a rise, dispersion and log(n/m) taken off. With 8, ADWIN
-    and Page-Hinkley alarms on 9.6 million independent 0/1 errors opened no episode (at most .03 per
-    100,000 with 95 % confidence), and 1 in a million rows on bursty and on strongly correlated errors.
+    `confirm_strength`: for alarms of detectors that keep to no budget themselves, least log-likelihood ratio
+    of a rise, dispersion and log(n/m) taken off. With 8, ADWIN and Page-Hinkley alarms on 9.6 million
+    independent 0/1 errors opened no episode (at most .03 per 100,000 with 95 % confidence), and 1 in a
+    million rows on bursty and on strongly correlated errors.
     `min_rise` (0/1 errors only) and `min_rise_ratio`: a rise below either matters to nobody.
     `retry_rows`: how long an alarm awaits confirmation. `settle_rows`: rows on the new level after which
     it is the reference. `pass_rows`: rows back near the old level after which a change has passed.

