@@ -41,6 +41,7 @@ class CommonClass:
             self._seen += stop - start
             if 0 in errors[start:stop] or not self._said.keys().isdisjoint(self._true):
                 self.found = True
+                self._seen = 0
                 self._said, self._true = {}, {}
                 break
             if self._seen == WINDOW:
