@@ -7,7 +7,7 @@ ARGS ?=
 # Two workers, as a small machine has cores; a module that must stay together names its group.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos nightly locks
+.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos mutants nightly locks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ simulate: dev ## the real worker on a bus in memory, 100,000 seeded schedules of
 
 chaos: dev ## workers and broker of a real Kafka killed and frozen for 15 minutes (ARGS="--minutes 60 --seed 1")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+mutants: dev ## bugs put into a copy of the tree, one at a time: which test notices each, as a table
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 bench-quality: dev ## detection: every suite of benchmarks/quality in its quick form, printed as tables
 	@$(BIN)/python -m benchmarks.quality $(or $(ARGS),--quick)

@@ -159,7 +159,7 @@ def _run(
                     raise InvalidRecord("stream_limit", "")
             except InvalidRecord as error:
                 where = b"%b %d %d" % (record.topic.encode(), record.partition, offset)
-                letters[b"%b %b %b" % (where, error.reason.encode(), value or b"")] += 1
+                letters[b"%b %b %a %b" % (where, error.reason.encode(), headers, value or b"")] += 1
                 continue
             run.events.append(event)
             run.offsets.append(offset)
@@ -168,13 +168,14 @@ def _run(
 
 
 def _letter(record: Record) -> bytes:
-    """A dead letter as one value: where it came from, why, and what it is."""
+    """A dead letter as one value: where it came from, why, and what it is, its own headers included."""
     headers = dict(record.headers)
     reason = (headers["__connect.errors.exception.class.name"] or b"").removeprefix(b"driftbus.")
     if headers["__connect.errors.stage"] == b"JOIN":
         return b"JOIN %b %b %b" % (reason, record.key or b"", record.value or b"")
     origin = [headers[f"__connect.errors.{name}"] or b"" for name in ("topic", "partition", "offset")]
-    return b" ".join([*origin, reason, record.value or b""])
+    own = tuple(header for header in record.headers if not header[0].startswith("__connect."))
+    return b" ".join([*origin, reason, b"%a" % (own,), record.value or b""])
 
 
 def _decided(

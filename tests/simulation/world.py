@@ -24,7 +24,7 @@ from driftbus.adapters.partitioner import partition_of
 from driftbus.config import Settings, load
 from driftbus.core.snapshot import unseal
 from driftbus.intake import INPUTS
-from driftbus.ports import TopicPartition
+from driftbus.ports import Headers, TopicPartition
 from driftbus.topics import topic_specs
 from driftbus.wiring import share
 
@@ -41,6 +41,8 @@ POISON: tuple[bytes | None, ...] = (
     b'{"prediction_id": "x", "prediction": 1, "label": 1, "type": 5, "stream": ""}', b'{"a": NaN}',
     b"\xff\xfe",
 )  # fmt: skip
+# What producers upstream put beside a record that nobody can read.
+TRACED: Headers = (("trace", b"\xff1"), ("trace", None))
 _WATCH = [{"page_hinkley": {"threshold": 1.0, "min_instances": 5}}]
 _DOCUMENT: dict[str, Any] = {
     "bus": "embedded",
@@ -260,4 +262,5 @@ class Producers:
         if partition is None:
             partition = self._rng.randrange(self._world.partitions)
         time_ms = event.sent_ms if self._world.history else self._scheduler.now_ms()
-        return TopicPartition(self._names[event.topic], partition), (event.key, event.value, (), time_ms)
+        headers = TRACED if event.value in POISON else ()
+        return TopicPartition(self._names[event.topic], partition), (event.key, event.value, headers, time_ms)
