@@ -7,13 +7,15 @@
 4. pairs: no id has two outcomes; where no bound and no horizon is reached every prediction that has a label
    has one, with the first label, and the last label stands in its last correction (from the records alone)
 5. a restore from what is in `state` gives a partition's streams and join as the second fold has them
+6. calls: no process polls within a transaction, or the positions that it sends would go with a generation
+   that its records did not come in, while another member may have had their partitions
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -66,6 +68,18 @@ def check(broker: Broker, world: World, bus: Bus) -> Counter[str]:
                 counts["poison"] += 1
     counts["dead letters"] = sum(dead.values())
     return counts
+
+
+def check_calls(calls: Iterable[tuple[int, str, str, tuple[object, ...]]]) -> None:
+    """Rule 6, from all port calls: time, process, call, details. A worker that begins anew opens transactions
+    anew."""
+    opened: set[str] = set()
+    for now_ms, process, call, _ in calls:
+        if call == "begin":
+            opened.add(process)
+        elif call in ("commit", "abort", "close", "transaction"):
+            opened.discard(process)
+        require(call != "poll" or process not in opened, "a poll within a transaction", process, now_ms)
 
 
 def _steps(seen: Seen, number: int) -> list[StepRecord]:

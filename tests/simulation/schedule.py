@@ -11,7 +11,7 @@ from driftbus.ports import TopicPartition
 from driftbus.worker import Worker
 
 from .bus import MemoryBus
-from .invariants import check
+from .invariants import check, check_calls
 from .nature import Fault, Nature
 from .pace import Clock, small_life
 from .scheduler import Scheduler
@@ -67,6 +67,7 @@ class Schedule:
         calm: Nature = Calm(scheduler.now_ms() + SETTLED_MS)
         scheduler.broker.pass_time(calm.now_ms())
         clock.nature = calm
+        check_calls(scheduler.trace)
         self.counts = check(scheduler.broker, self.world, MemoryBus(scheduler.broker, calm, "checker"))
         self.counts.update(calls=scheduler.calls, kills=scheduler.kills, freezes=scheduler.freezes)
         self.counts["rebalances"] = sum(worker.counters.rebalances for worker in self.workers)
