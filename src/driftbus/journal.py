@@ -46,7 +46,9 @@ class Ranges(NamedTuple):
 class Journal:
     """One partition's numbers: which step comes next, and since when each stream has changed."""
 
-    def __init__(self, config_hash: str, fingerprint: Callable[[str], str], origin: Origin) -> None:
+    def __init__(
+        self, config_hash: str, fingerprint: Callable[[str], Mapping[str, str]], origin: Origin
+    ) -> None:
         self.config_hash = config_hash
         self.fingerprint = fingerprint
         self.origin = origin

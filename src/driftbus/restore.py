@@ -17,19 +17,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 import orjson
 
 from driftbus.config import Settings
+from driftbus.core import snapshot
 from driftbus.core.block import Run, clock_rises
 from driftbus.core.codec import decode, decode_outcome
 from driftbus.core.monitor import StreamMonitor
 from driftbus.core.partition import Partition
+from driftbus.core.parts import differing
 from driftbus.core.records import Outcome
-from driftbus.core.snapshot import FOLD_VERSION, joined, unseal
+from driftbus.core.snapshot import joined, unseal
 from driftbus.errors import InvalidRecord, StateError
 from driftbus.intake import INPUTS
 from driftbus.journal import RING, Journal
@@ -37,6 +40,7 @@ from driftbus.locate import first_seq, offset_of
 from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Record, TopicPartition
 from driftbus.steps import Origin, StepRecord, recorded_blocks
+from driftbus.upgrades import compare, tell
 
 log = logging.getLogger("driftbus.restore")
 
@@ -114,6 +118,7 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
                 f"{tp.topic}[{number}]: retention removed offset {first}, which a restore needs to fold again"
             )
     changed = last.config != settings.config_hash
+    upgraded = last.fold != snapshot.FOLD_VERSION
     then = _rules_then(settings, records, last) if changed else settings
     partition = Partition(number, then.stream, then.limits)
     restoring = _Restoring(bus, then, partition, steps, records)
@@ -121,18 +126,22 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
         yield 0.3 + 0.7 * share
     if changed:
         log.info("partition %d: the rules have changed since step %d", number, last.step)
-        partition.take_over(
-            settings.stream,
-            settings.limits,
-            lambda name: settings.fingerprint(name) == then.fingerprint(name),
-        )
+        anew = {
+            name: differing(then.fingerprint(name), settings.fingerprint(name)) for name in partition.streams
+        }
+        partition.take_over(settings.stream, settings.limits, anew.__getitem__)
+        tell(number, anew, "the configuration changed")
     else:
         journal.rules = None
     journal.next_step = last.step + 1
     journal.changed = restoring.changed()
     journal.join_snapshot_at = restoring.join_step
     journal.join_changed = restoring.join_step + 1 if last.step > restoring.join_step else None
-    yield Task(partition, journal, positions, fresh=changed, poison=PoisonTally.load(last.poison))
+    if upgraded:
+        log.info("partition %d: step %d was written by %s", number, last.step, last.libraries)
+    # The first step of other rules, or of another fold, snapshots all that changed: no tail is ever of two.
+    fresh = changed or upgraded
+    yield Task(partition, journal, positions, fresh=fresh, poison=PoisonTally.load(last.poison))
 
 
 def _rules_then(settings: Settings, records: Mapping[str, bytes], last: StepRecord) -> Settings:
@@ -192,7 +201,7 @@ def _recorded(records: Mapping[str, bytes]) -> dict[int, StepRecord]:
     for slot in range(RING):
         if f"step/{slot}" in records:
             sealed = unseal(joined(f"step/{slot}", records))
-            step = StepRecord.of(sealed.json(), sealed.config, sealed.fold)
+            step = StepRecord.of(sealed.json(), sealed.config, sealed.fold, sealed.libraries)
             found[step.step] = step
     return found
 
@@ -228,7 +237,9 @@ class _Restoring:
         self.last = steps[max(steps)]
         self.snapshot_of: dict[str, int] = {}
         self.changed_since: dict[str, int] = {}
-        self.changed_config: set[str] = set()
+        self.upgraded = self.last.fold != snapshot.FOLD_VERSION
+        # Episodes left open by an upgrade: closed by the first step after it, not by one folded again.
+        self.left_open: dict[str, list[list[Any]]] = {}
         self.join_step = -1
 
     def changed(self) -> dict[str, int]:
@@ -243,6 +254,8 @@ class _Restoring:
         if tail:
             for done in self._fold(tail):
                 yield 0.4 + 0.6 * done
+        for name, left in self.left_open.items():
+            self.partition.streams[name].left_open += left
         join = self.partition.join
         if join.next_seq != self.last.next_seq:
             raise StateError(
@@ -251,24 +264,26 @@ class _Restoring:
 
     def _load_streams(self) -> None:
         settings = self.settings
+        anew: dict[str, Collection[str]] = {}
         for key in self.records:
             if not key.startswith("stream/"):
                 continue
             name = key.removeprefix("stream/")
             sealed = unseal(joined(key, self.records))
             raw = sealed.json()
-            rules = settings.stream(name)
-            if sealed.fold == FOLD_VERSION and raw["fingerprint"] == settings.fingerprint(name):
-                monitor = StreamMonitor.load(raw["state"], name, rules, settings.limits)
-            else:
-                monitor = StreamMonitor.load_ledger(raw["state"], name, rules, settings.limits)
-                self.changed_config.add(name)
-                log.warning(
-                    "stream %r starts a new reference: its configuration or the version changed", name
-                )
+            parts = anew[name] = differing(raw["fingerprint"], settings.fingerprint(name))
+            why = "configuration" if sealed.fold == snapshot.FOLD_VERSION else "version"
+            monitor = StreamMonitor.load(
+                raw["state"], name, settings.stream(name), settings.limits, parts, why
+            )
+            if self.upgraded:
+                known = len(raw["state"]["left_open"])
+                self.left_open[name] = monitor.left_open[known:]
+                del monitor.left_open[known:]
             self.partition.streams[name] = monitor
             self.partition.note_due(name, monitor)
             self.snapshot_of[name] = raw["step"]
+        tell(self.partition.number, anew, "the configuration or driftbus's version changed")
 
     def _load_join(self) -> Iterator[float]:
         if "join" not in self.records:
@@ -382,9 +397,4 @@ class _Restoring:
         )
         for stream in result.touched:
             self.changed_since.setdefault(stream, step.step)
-            comparable = step.config == self.settings.config_hash and step.fold == FOLD_VERSION
-            comparable = comparable and stream not in self.changed_config
-            if comparable and result.digests.get(stream) != step.digests.get(stream):
-                raise StateError(
-                    f"stream {stream!r}: step {step.step} published other decisions than its fold gives now"
-                )
+            compare(stream, step, result.digests.get(stream), self.settings.config_hash)

@@ -58,9 +58,10 @@ class StepRecord(NamedTuple):
     digests: dict[str, str]
     config: str
     fold: int
+    libraries: str = ""  # who wrote it
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any], config: str, fold: int) -> StepRecord:
+    def of(cls, raw: Mapping[str, Any], config: str, fold: int, libraries: str = "") -> StepRecord:
         return cls(
             raw["step"],
             raw["floor"],
@@ -80,6 +81,7 @@ class StepRecord(NamedTuple):
             raw["decisions"],
             config,
             fold,
+            libraries,
         )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import orjson
+import pytest
 
 from driftbus.config import StreamRules, load
 from driftbus.config.watching import METRICS
 from driftbus.core.metrics import Performance
+from driftbus.core.parts import VERSIONS, begins_anew, differing
 from driftbus.core.settings import (
     MetricWindow,
 )
@@ -45,10 +47,35 @@ def test_the_fingerprint_covers_what_the_models_depend_on(tmp_path: Path) -> Non
             features: {redact: a}
           y: {features: {ignore: a}}
           z: {signals: {error: off}}
+          c: {challenger: off}
+          p: {positive_label: "yes"}
+          ndcg: {signals: {custom: {ndcg: {better: lower}}}}
+          same: {signals: {custom: {ndcg: {better: higher}}}}
         """,
     )
     assert other.fingerprint("x") == first
-    assert len({first, other.fingerprint("y"), other.fingerprint("z")}) == 3
+    assert differing(first, other.fingerprint("y")) == {"feature_policy"}
+    assert differing(first, other.fingerprint("z")) == {"error", "log_loss"}
+    assert differing(first, other.fingerprint("c")) == {"challenger", "challenger_gap"}
+    assert differing(first, other.fingerprint("p")) == {"challenger", "challenger_gap", "log_loss", "metrics"}
+    custom = other.fingerprint("ndcg")
+    assert differing(first, custom) == {"custom/ndcg"}
+    assert begins_anew("labelled/ndcg", differing(first, custom), ["ndcg"])
+    assert not begins_anew("custom/other", differing(first, custom), ["ndcg"])
+    assert differing(custom, first) == {"custom/ndcg"}
+    # Named as what it is anyway: nothing has changed.
+    assert differing(first, other.fingerprint("same")) == set()
+
+
+def test_a_detector_of_river_s_own_is_that_of_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "streams: {x: {signals: {score: [ddm], error: [adwin]}}}"
+    now = loaded(tmp_path, text).fingerprint("x")
+    monkeypatch.setattr("driftbus.core.parts.RIVER_VERSION", "99.0")
+    assert differing(now, loaded(tmp_path, text).fingerprint("x")) == {"score"}
+    monkeypatch.setitem(VERSIONS, "custom", 99)
+    assert differing(now, loaded(tmp_path, text).fingerprint("x")) == {"score", "custom/*"}
 
 
 def test_rules_may_use_exactly_the_metrics_that_windows_have() -> None:

@@ -110,8 +110,8 @@ class Settings:
         """The rules of one stream, whether it has an entry or not. Cached, bounded."""
         return self.streams.stream(name)
 
-    def fingerprint(self, stream: str) -> str:
-        """A hash of what one stream's models depend on: another one means a new reference."""
+    def fingerprint(self, stream: str) -> Mapping[str, str]:
+        """A hash of each part of one stream's models: another one means that this part begins anew."""
         return self.streams.fingerprint(stream)
 
     @cached_property

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from pydantic import TypeAdapter
 
 from driftbus.config.environ import merge
@@ -29,8 +26,6 @@ _REMEMBERED_STREAMS = 32_768
 # Streams that match the same entries share one object; more combinations than this are exact names.
 _REMEMBERED_COMBINATIONS = 32_768
 _GLOB = re.compile(r"[*?\[]")
-
-_MODELS_DEPEND_ON = ("task", "positive_label", "features", "signals", "challenger")
 
 _CORE_NAMES = {
     "horizon": "horizon_ms",
@@ -66,18 +61,18 @@ class StreamRules:
         """The settings of one stream. Equal combinations of entries give the same object."""
         return self._of_name(name)
 
-    def fingerprint(self, name: str) -> str:
-        """A hash of what a stream's models (detectors, features, challenger) depend on; 32 hex digits.
+    def fingerprint(self, name: str) -> Mapping[str, str]:
+        """A hash of each part that a stream's models are made of (`core.parts`).
 
-        Policy, labels, join, sampling, metrics and redaction are not in it: changing them resets nothing.
+        Policy, labels, join, sampling, windows and redaction are in none: changing them resets nothing.
         """
         return self._fingerprint_of(name)
 
-    def _fingerprint_of_name(self, name: str) -> str:
-        settings = dataclasses.asdict(self.stream(name))
-        watched = {key: settings[key] for key in _MODELS_DEPEND_ON}
-        watched["features"].pop("redact")
-        return _hash(watched)
+    def _fingerprint_of_name(self, name: str) -> Mapping[str, str]:
+        # River loads with it: not for commands that only read the configuration.
+        from driftbus.core.parts import fingerprints
+
+        return fingerprints(self.stream(name))
 
     def document(self) -> dict[str, Any]:
         """All entries as plain JSON values in their canonical spelling; `load` takes it back."""
@@ -131,7 +126,3 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dump(entry: Stream) -> Any:
     return entry.model_dump(mode="json", exclude_unset=True)
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

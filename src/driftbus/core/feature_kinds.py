@@ -239,7 +239,25 @@ class Category(Feature):
             redacted=self.hidden,
         )
 
+    @staticmethod
+    def holds_text(state: Sequence[Any]) -> bool:
+        """Whether what `dump` gave (its kind left out) has texts among its categories."""
+        counts, reference, *_ = state[1]
+        return any(isinstance(category, str) for category, _ in (*counts, *reference))
+
     def dump(self) -> Any:
         """The state as JSON-able values, its kind first."""
         unseen = None if self._unseen is None else self._unseen.dump()
         return [self.kind, self._dump_shared(), self._categories.dump(), unseen]
+
+
+def without(kind: str, state: Sequence[Any], anew: frozenset[str], turn: int) -> list[Any]:
+    """What `dump` gave (its kind left out) without the parts that begin anew at `turn`: the level
+    (`features`), with which unseen categories are others too; the shares (`quality`)."""
+    shared, level, *unseen = state
+    if "quality" in anew:
+        _, fresh, *counts, _ = shared
+        shared, unseen = [turn, fresh, *counts, []], [None] * len(unseen)
+    if "features" in anew:
+        level, unseen = None, [None] * len(unseen)
+    return [shared, level, *unseen]

@@ -23,7 +23,7 @@ from itertools import chain
 from typing import Any
 
 from driftbus.core.categories import LONGEST
-from driftbus.core.feature_kinds import CONTAINERS, Category, Feature, Number, is_scalar
+from driftbus.core.feature_kinds import CONTAINERS, Category, Feature, Number, is_scalar, without
 from driftbus.core.records import Features
 from driftbus.core.scaling import BIN
 from driftbus.core.settings import FeaturePolicy, SignalPlan
@@ -211,11 +211,24 @@ class FeatureWatch:
     def _packed(self, row: Features) -> Features:
         return {name: _packed(value) for name, value in row.items() if not self._ignored.match(name)}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features that are watched, in the order they were first seen."""
+        return tuple(self._features)
+
     @classmethod
     def load(
-        cls, state: Any, policy: FeaturePolicy, plan: SignalPlan, *, max_categories: int = 1_000
+        cls,
+        state: Any,
+        policy: FeaturePolicy,
+        plan: SignalPlan,
+        *,
+        max_categories: int = 1_000,
+        anew: frozenset[str] = frozenset(),
     ) -> FeatureWatch:
-        """The watch that `dump` was called on; policy and plan as they were then."""
+        """The watch that `dump` was called on; policy and plan as they were then, but for the parts
+        (`core.parts`) in `anew`: levels (`features`) and shares (`quality`) are learned again, and of another
+        policy (`feature_policy`) those features go on that are watched as the same kind."""
         watch = cls(policy, plan, max_categories=max_categories)
         watch.seen, watch._bins = state["seen"], state["bins"]
         watch.dropped, watch._stray_unwatched, watch._stray_rejected = state["counts"]
@@ -224,6 +237,10 @@ class FeatureWatch:
             for row in state["held"]
         ]
         for name, (kind, *inner) in state["features"]:
+            if "feature_policy" in anew and not watch._stays(name, kind, inner):
+                continue
+            if anew:
+                inner = without(kind, inner, anew, watch._bins // _BINS_PER_TURN)
             hidden = watch._redacted.match(name) is not None
             watch._features[name] = (
                 Number(name, plan, 0, hidden=hidden, state=inner)
@@ -231,6 +248,13 @@ class FeatureWatch:
                 else Category(name, plan, 0, hidden=hidden, limit=max_categories, state=inner)
             )
         return watch
+
+    def _stays(self, name: str, kind: str, state: Sequence[Any]) -> bool:
+        """Whether the policy watches a feature as the kind that it was."""
+        if self._ignored.match(name) or len(self._features) >= self.policy.max:
+            return False
+        named = self._categorical.match(name) is not None
+        return not named if kind == Number.kind else named or Category.holds_text(state)
 
 
 def _packed(value: Any) -> Any:

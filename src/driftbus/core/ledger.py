@@ -10,7 +10,7 @@ from typing import Any
 
 from driftbus.core.block import Block
 from driftbus.core.records import DriftEvent, RetrainRequest, SignalEvidence
-from driftbus.core.views import DeploymentView, EpisodeView, RequestView
+from driftbus.core.views import DeploymentView, EpisodeView, RequestView, ResetView
 
 # Upper bounds of the label delay's buckets, in ms: from an online auction (10 ms) to a loan (30 days).
 DELAY_BOUNDS_MS = (
@@ -54,6 +54,8 @@ class Ledger:
         self.requests: deque[RequestView] = deque(maxlen=KEPT)
         self.deployments: deque[DeploymentView] = deque(maxlen=KEPT)
         self.opened_at: dict[str, int] = {}
+        self.resets: deque[ResetView] = deque(maxlen=KEPT)
+        self.reset_counts: dict[str, int] = {}
 
     def take(self, block: Block) -> None:
         """Count what a step brought."""
@@ -166,6 +168,12 @@ class Ledger:
                 )
             )
 
+    def begun_anew(self, ts: int, what: Sequence[str], why: str) -> None:
+        """Note that signals (and other parts) have been learned again from here on."""
+        self.resets.append(ResetView(ts, tuple(what), why))
+        for name in what:
+            self.reset_counts[name] = self.reset_counts.get(name, 0) + 1
+
     def dump(self) -> dict[str, Any]:
         """As JSON-able values."""
         return {
@@ -179,6 +187,8 @@ class Ledger:
             "episodes": [_row(e) for e in self.episodes],
             "requests": [_row(r) for r in self.requests],
             "deployments": [list(d) for d in self.deployments],
+            "resets": [[*r] for r in self.resets],
+            "reset_counts": self.reset_counts,
         }
 
     @classmethod
@@ -197,6 +207,8 @@ class Ledger:
             self.episodes.append(EpisodeView(*row))
         self.requests.extend(RequestView(*row) for row in state["requests"])
         self.deployments.extend(DeploymentView(*row) for row in state["deployments"])
+        self.resets.extend(ResetView(ts, tuple(what), why) for ts, what, why in state["resets"])
+        self.reset_counts = dict(state["reset_counts"])
         return self
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from driftbus.core import challenger as challengers
-from driftbus.core import model_events
+from driftbus.core import model_events, parts
 from driftbus.core.block import Block, Rises
 from driftbus.core.columns import OutcomeColumns, PredictionColumns, VersionKey, by_version
 from driftbus.core.course import Course
@@ -96,7 +96,7 @@ class StreamMonitor:
         self.label_clock = 0  # about them is dated by, however far a step has read ahead of the other
         self.folds = 0  # how often it changed: views are kept until then
         self.defect: str | None = None  # why it is set aside
-        # Episodes that were open when the models began anew, as dumped: (version, role, episodes).
+        # Episodes that were open when what judged them began anew, as dumped: (version, role, episodes).
         self.left_open: list[list[Any]] = []
         self.ledger = Ledger()
         self.people = People()
@@ -369,8 +369,10 @@ class StreamMonitor:
         """Whoever heard of an episode hears of its end. What it asked for, the policy still owes."""
         for version, role, state in self.left_open:
             episodes = Episodes.load(state, self.stream, version, role, self.settings.labels)
-            for event in episodes.close_all("replaced", self.moment(), Histories(History(), Places())):
+            closed = episodes.close_all("replaced", self.moment(), Histories(History(), Places()))
+            for event in map(self.people.mark, closed):
                 self.ledger.drift(event, role)
+                self.people.closed(event.episode_id)
                 out.append((-1, event))
         self.left_open = []
 
@@ -500,43 +502,49 @@ class StreamMonitor:
 
     @classmethod
     def load(
-        cls, state: dict[str, Any], stream: str, settings: StreamSettings, limits: Limits
+        cls,
+        state: dict[str, Any],
+        stream: str,
+        settings: StreamSettings,
+        limits: Limits,
+        anew: frozenset[str] = frozenset(),
+        why: str = "configuration",
     ) -> StreamMonitor:
-        """The stream that `dump` was called on, under the same settings."""
-        self = cls.load_ledger(state, stream, settings, limits)
-        self.left_open = state["left_open"]
-        if state["defect"] is not None:
-            self.set_aside(state["defect"])
-            return self
-        if settings.challenger is not None and self.setup.task != "none":
-            self.challenger = challengers.load(
-                settings.challenger, self.setup.task, settings.positive_label, limits, state["challenger"]
-            )
-        for row in state["versions"]:
-            version = VersionMonitor.load(row, self.setup)
-            self.versions[version.model_version, version.role] = version
-        return self
-
-    @classmethod
-    def load_ledger(
-        cls, state: dict[str, Any], stream: str, settings: StreamSettings, limits: Limits
-    ) -> StreamMonitor:
-        """What outlives a change of settings or of the fold: counters, rows, policy; models begin anew."""
+        """The stream that `dump` was called on; the parts (`core.parts`) in `anew` begin anew, which the
+        ledger notes, with `why`. Episodes that nothing judges any more are left to be closed."""
         self = cls(stream, settings, limits)
         self.clock, self.anchor, self.prediction_clock, self.label_clock = state["clock"]
         self.ledger = Ledger.load(state["ledger"])
         self.people = People.load(state["people"])
-        if settings.task == "auto":
+        if settings.task == "auto" and state["decision"][0] != "none":
             self.decision.load(state["decision"])
         self.setup = replace(self.setup, task=self.decision.task)
+        if state["defect"] is not None and not anew:
+            self.left_open = state["left_open"]
+            self.set_aside(state["defect"])
+            return self
+        if state["decision"][0] != self.setup.task:
+            anew |= parts.LABELLED
+            self.course = Course()
+        else:
+            self.course = Course.load(state["course"])
         self.current = None if state["current"] is None else tuple(state["current"])
         self.rows = History.load(state["rows"])
-        self.course = Course.load(state["course"])
         self.policy = Policy.load(state["policy"], stream, settings.retrain, settings.labels, settings.sample)
-        self.challenger = self._new_challenger()
-        self.left_open = state["left_open"] + [
-            [version["version"], version["role"], version["episodes"]]
-            for version in state["versions"]
-            if version["episodes"]["episodes"]
-        ]
+        if settings.challenger is not None and self.setup.task != "none" and "challenger" not in anew:
+            self.challenger = challengers.load(
+                settings.challenger, self.setup.task, settings.positive_label, limits, state["challenger"]
+            )
+        else:
+            self.challenger = self._new_challenger()
+        self.left_open = list(state["left_open"])
+        lost: list[str] = []
+        for row in state["versions"]:
+            version, left, dropped = VersionMonitor.resume(row, self.setup, anew)
+            self.versions[version.model_version, version.role] = version
+            lost += dropped
+            if left is not None:
+                self.left_open.append([version.model_version, version.role, left])
+        if what := sorted({*anew, *lost} - {"feature_policy"}):
+            self.ledger.begun_anew(self.clock, what, why)
         return self

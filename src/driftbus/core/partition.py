@@ -98,18 +98,17 @@ class Partition:
         self,
         settings_of: Callable[[str], StreamSettings],
         limits: Limits,
-        keeps: Callable[[str], bool],
+        anew: Callable[[str], frozenset[str]],
     ) -> None:
-        """Go on under other rules. A stream that `keeps` its models goes on with them; another begins anew
-        but for its ledger."""
+        """Go on under other rules. Of each stream the parts (`core.parts`) in `anew` begin anew."""
         self.settings_of, self.limits = settings_of, limits
         self.join.take_over(settings_of, limits)
         self._due.clear()
         self._due_order.clear()
         for name in list(self.streams):
             state = orjson.loads(self.snapshot(name))
-            load = StreamMonitor.load if keeps(name) else StreamMonitor.load_ledger
-            self.streams[name] = monitor = load(state, name, settings_of(name), limits)
+            monitor = StreamMonitor.load(state, name, settings_of(name), limits, anew(name))
+            self.streams[name] = monitor
             self.note_due(name, monitor)
 
     def next_due(self) -> int | None:

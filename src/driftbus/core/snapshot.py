@@ -1,6 +1,8 @@
 """State as bytes: a one-line header that is checked before anything is parsed, then the body.
 
-    driftbus-state <format> <crc32 of the body> <fold version> <configuration hash>\\n<body>
+    driftbus-state <format> <crc32 of the body> <fold version> <configuration hash> <libraries>\\n<body>
+
+`libraries`: who wrote it, `driftbus-0.1.0,river-0.26.0`; nothing depends on it, and every refusal names it.
 
 A body is JSON or lines of JSON. Nothing else is ever read back, so state can hold no code. A value
 larger than a Kafka message is cut into parts under keys of their own (`split`, `joined`).
@@ -9,19 +11,24 @@ larger than a Kafka message is cut into parts under keys of their own (`split`, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import orjson
 
+from driftbus import __version__
 from driftbus.errors import StateError
 
 MAGIC = b"driftbus-state"
 PARTS_MAGIC = b"driftbus-parts"
-# The layout of header and bodies; a reader refuses others.
-FORMAT = 1
-# What the fold computes: raised whenever the same records would give other decisions or models.
+# The layout of header and bodies; a reader refuses others. 2: the header names the libraries, a stream's
+# snapshot has a fingerprint for each of its parts.
+FORMAT = 2
+# What the fold computes: raised whenever the same records would give other decisions or another state. What
+# begins anew then is said by `parts.VERSIONS`; the rest goes on.
 FOLD_VERSION = 1
+LIBRARIES = f"driftbus-{__version__},river-{version('river')}"
 # Kafka's brokers take records of 1 MiB by default, framing included.
 PART_BYTES = 900_000
 
@@ -32,6 +39,7 @@ class Sealed(NamedTuple):
     body: bytes
     fold: int
     config: str
+    libraries: str
 
     def json(self) -> Any:
         """The body as JSON. Raises `StateError`."""
@@ -43,22 +51,32 @@ class Sealed(NamedTuple):
 
 def seal(body: bytes, config: str) -> bytes:
     """A body as bytes for the state topic. `config` is a hash without spaces."""
-    return b"%b %d %08x %d %b\n%b" % (MAGIC, FORMAT, crc32(body), FOLD_VERSION, config.encode(), body)
+    head = (MAGIC, FORMAT, crc32(body), FOLD_VERSION, config.encode(), LIBRARIES.encode())
+    return b"%b %d %08x %d %b %b\n%b" % (*head, body)
 
 
 def unseal(data: bytes) -> Sealed:
     """What `seal` wrote. Raises `StateError` when it is anything else."""
     line, _, body = data.partition(b"\n")
     words = line.split(b" ")
-    if len(words) != 5 or words[0] != MAGIC:
+    if len(words) < 2 or words[0] != MAGIC:
         raise StateError("a state record does not begin with driftbus's header")
     if words[1] != b"%d" % FORMAT:
-        raise StateError(f"a state record has format {words[1].decode(errors='replace')}, not {FORMAT}")
+        # Formats up to 1 did not name their writer.
+        writer = words[5] if len(words) > 5 else b"an older driftbus"
+        raise StateError(
+            f"a state record has format {_text(words[1])}, written by {_text(writer)}; this is {LIBRARIES}, "
+            f"which reads format {FORMAT}"
+        )
+    if len(words) != 6 or not words[3].isdigit():
+        raise StateError("a state record has a header that cannot be read")
     if words[2] != b"%08x" % crc32(body):
-        raise StateError("a state record's checksum is wrong")
-    if not words[3].isdigit():
-        raise StateError("a state record's fold version is no number")
-    return Sealed(body, int(words[3]), words[4].decode(errors="replace"))
+        raise StateError(f"a state record's checksum is wrong (written by {_text(words[5])})")
+    return Sealed(body, int(words[3]), _text(words[4]), _text(words[5]))
+
+
+def _text(word: bytes) -> str:
+    return word.decode(errors="replace")
 
 
 def split(key: str, data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -15,6 +15,7 @@ from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
 from driftbus.core.labelled import gaps_of, log_losses
 from driftbus.core.metrics import Performance
+from driftbus.core.parts import begins_anew, left_open
 from driftbus.core.places import Places
 from driftbus.core.records import Category, Correction
 from driftbus.core.settings import Limits, SignalPlan, StreamSettings
@@ -23,13 +24,13 @@ from driftbus.core.signals import (
     SignalRule,
     SignalWatch,
     challenger_gap_rule,
-    custom_rule,
     error_rule,
     log_loss_rule,
     regression_rule,
     score_rule,
 )
 from driftbus.core.task import outcome_error
+from driftbus.core.watched import LABEL_SIGNAL, named_rule, rule_of, squared_error_rule
 
 PosAlarm = tuple[int, Alarm]
 
@@ -37,8 +38,6 @@ NEVER = 1 << 62
 # Custom signals that predictions bring, and as many that labels do: each costs a few kilobytes, and whoever
 # sends a new name with every record does not fill the memory.
 MAX_CUSTOM_SIGNALS = 100
-# The watch of a custom signal that comes with labels; in events it is `custom/<name>` all the same.
-LABEL_SIGNAL = "labelled/"
 
 _NUMBERS = frozenset({float, int})
 
@@ -119,7 +118,7 @@ class VersionMonitor:
                             met[name] = at
             for name in sorted(names & known):
                 column = [row.get(name) if row else None for row in signals]
-                self._watch(f"custom/{name}", partial(_custom_rule, name), column, pos, "prediction", alarms)
+                self._watch(f"custom/{name}", partial(named_rule, name), column, pos, "prediction", alarms)
         return alarms
 
     def watch_outcomes(
@@ -148,7 +147,7 @@ class VersionMonitor:
         else:
             self._observe("error", regression_rule, errors, pos, "concept", alarms)
             squared = [float(e) * e for e in errors]  # an integer would outgrow the 64 bits of the state
-            self._observe("squared_error", _squared_error_rule, squared, pos, "concept", alarms)
+            self._observe("squared_error", squared_error_rule, squared, pos, "concept", alarms)
         if rows.challenger_errors is not None and restorable(settings.challenger):
             gaps = gaps_of(errors, rows.challenger_errors)
             self._watch("challenger_gap", challenger_gap_rule, gaps, pos, "concept", alarms)
@@ -172,7 +171,7 @@ class VersionMonitor:
                 for at, row in zip(rows.pos, rows.signals, strict=True)
             ]
             key = LABEL_SIGNAL + name
-            self._watch(key, partial(_custom_rule, name), column, rows.pos, "prediction", alarms)
+            self._watch(key, partial(named_rule, name), column, rows.pos, "prediction", alarms)
 
     def _watch(
         self,
@@ -316,32 +315,51 @@ class VersionMonitor:
         }
 
     @classmethod
-    def load(cls, state: dict[str, Any], setup: Setup) -> VersionMonitor:
-        """The version that `dump` was called on, under the same settings."""
+    def resume(
+        cls, state: dict[str, Any], setup: Setup, anew: frozenset[str]
+    ) -> tuple[VersionMonitor, Any, list[str]]:
+        """The version that `dump` was called on, but for the parts (`core.parts`) in `anew`; those of its
+        episodes that nothing judges any more, as dumped; what is not watched any more, as `feature/x`."""
         settings, limits = setup.settings, setup.limits
         self = cls(setup, state["version"], state["role"], state["first_seen"])
         self.first_seq = state["first_seq"]
         self.deployed, self.retired = state["flags"]
         self.predictions, self.outcomes, self.slices_dropped = state["counts"]
         self.features = FeatureWatch.load(
-            state["features"], settings.features, settings.signals, max_categories=limits.max_categories
+            state["features"],
+            settings.features,
+            settings.signals,
+            max_categories=limits.max_categories,
+            anew=anew,
         )
-        self.common_class = CommonClass.load(state["common_class"])
+        watched = set(self.features.names)
+        lost = [f"feature/{name}" for name, _ in state["features"]["features"] if name not in watched]
+        named = settings.signals.custom
+        if "history" not in anew:
+            self.common_class = CommonClass.load(state["common_class"])
         self.watches = {
-            name: SignalWatch.load(watch, rule_of(name, setup)) for name, watch in state["watches"].items()
+            name: SignalWatch.load(watch, rule_of(name, settings.signals, setup.task))
+            for name, watch in state["watches"].items()
+            if not begins_anew(name, anew, named)
         }
         self.prediction_signals, self.label_signals = map(set, state["custom_signals"])
-        self.rows = Rows(History.load(state["outcome_history"]), Places.load(state["prediction_places"]))
-        self.performance = self._load_performance(state["performance"], self.windows)
-        self.challenger_performance = self._load_performance(state["challenger_performance"], ())
-        self.slices = {
-            name: self._load_performance(p, (), custom=False) for name, p in state["slices"].items()
-        }
-        self.rule_values = dict(state["rule_values"])
-        self.episodes = Episodes.load(
-            state["episodes"], setup.stream, self.model_version, self.role, settings.labels
-        )
-        return self
+        outcomes = History(windows=False)
+        if "history" not in anew:
+            outcomes = History.load(state["outcome_history"])
+        self.rows = Rows(outcomes, Places.load(state["prediction_places"]))
+        if "metrics" not in anew:
+            self.performance = self._load_performance(state["performance"], self.windows)
+            self.slices = {
+                name: self._load_performance(p, (), custom=False) for name, p in state["slices"].items()
+            }
+            self.rule_values = dict(state["rule_values"])
+        if not anew & {"metrics", "challenger"}:
+            self.challenger_performance = self._load_performance(state["challenger_performance"], ())
+        known, left = state["episodes"], None
+        if anew:
+            known, left = left_open(known, anew, named, lost)
+        self.episodes = Episodes.load(known, setup.stream, self.model_version, self.role, settings.labels)
+        return self, left, lost
 
     def _load_performance(self, state: Any, windows: tuple[Any, ...], custom: bool = True) -> Performance:
         settings = self.setup.settings
@@ -353,31 +371,6 @@ class VersionMonitor:
             settings.custom_metrics if custom else (),
             self.setup.limits.max_classes,
         )
-
-
-def _custom_rule(name: str, plan: SignalPlan) -> SignalRule:
-    return custom_rule(plan, name)
-
-
-def _squared_error_rule(plan: SignalPlan) -> SignalRule:
-    return regression_rule(plan, "squared_error")
-
-
-def rule_of(name: str, setup: Setup) -> SignalRule:
-    """The rule of a signal by its name."""
-    plan = setup.settings.signals
-    for prefix in ("custom/", LABEL_SIGNAL):
-        if name.startswith(prefix):
-            return custom_rule(plan, name.removeprefix(prefix))
-    if name in ("error", "squared_error") and setup.task == "regression":
-        return regression_rule(plan, name)
-    rules = {
-        "error": error_rule,
-        "log_loss": log_loss_rule,
-        "challenger_gap": challenger_gap_rule,
-        "score": score_rule,
-    }
-    return rules[name](plan)
 
 
 # Every prediction is wrong, from the first one on.

@@ -79,6 +79,15 @@ class DeploymentView(NamedTuple):
     rolled_back: bool = False
 
 
+class ResetView(NamedTuple):
+    """Signals and other parts of a stream that began anew: `what` by name (`error`, `feature/x`, `challenger`
+    …), `why` (`configuration`, `version`)."""
+
+    ts_ms: int
+    what: tuple[str, ...]
+    why: str
+
+
 class ChartPoint(NamedTuple):
     """One bin of outcomes: where it starts, the mean error in it, how many outcomes, and the challenger's
     mean error on the same outcomes (None without a challenger)."""
@@ -151,6 +160,7 @@ class StreamView:
     retrain_requests: Counts = field(default_factory=dict)  # reason → n
     request_in_flight: str | None = None
     unknown_request_ids_total: int = 0
+    signals_reset: Counts = field(default_factory=dict)  # signal or other part → how often it began anew
     slices: tuple[str, ...] = ()  # "region=eu"
     defect: str | None = None  # set aside: the kind of error alone, its text may hold what is redacted
     failed_metrics: tuple[str, ...] = ()  # custom metrics that raised and are off
@@ -165,6 +175,7 @@ class StreamDetail:
     past_episodes: tuple[EpisodeView, ...] = ()
     requests: tuple[RequestView, ...] = ()
     deployments: tuple[DeploymentView, ...] = ()
+    resets: tuple[ResetView, ...] = ()
     versions: tuple[VersionView, ...] = ()
     features: tuple[FeatureView, ...] = ()
     slices: Mapping[str, Numbers] = field(default_factory=dict)  # "region=eu" → metrics
