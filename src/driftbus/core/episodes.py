@@ -281,6 +281,8 @@ class Episodes:
         episode.next_look = history.seen + gap
         if outlook.verdict is not None:
             take_verdict(episode, outlook.verdict, columns)
+        # What comes down again may be a storm: while it does, nobody should train on it.
+        episode.moving = episode.moving or outlook.falling
         if outlook.resolution is not None:
             level_from = int(columns.first_seq[outlook.level_from])
             # After what has passed the world is the old one: its rows stay good to train on.

@@ -67,12 +67,14 @@ class EpisodePolicy:
 
 class Outlook(NamedTuple):
     """How an episode stands. `verdict`: the fit to take over (None: keep what stands). `resolution`: why it
-    is over (None: it is not). `level_from`: first bin of the level that holds now. `since_onset`: rows."""
+    is over (None: it is not). `level_from`: first bin of the level that holds now. `since_onset`: rows.
+    `falling`: the error seems to come down again, so that what was seen may be about to pass."""
 
     verdict: Verdict | None
     resolution: Resolution | None
     level_from: int
     since_onset: int
+    falling: bool = False
 
 
 def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy) -> Outlook:
@@ -88,6 +90,8 @@ def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy)
         return Outlook(None, "passed", 0, since_onset)  # what was seen has thinned out to nothing
     level_from = verdict.end
     fall = scan(columns.part(started), -1)
+    # Much less than what shows that it has passed is a reason to wait and see.
+    falling = fall is not None and fall.strength >= policy.confirm_strength / 4.0
     if fall is not None and fall.strength >= policy.confirm_strength / 2.0:
         # The error is coming down: a rise fitted now would mix both, so the episode keeps what it has.
         level_from, verdict = started + fall.start, None
@@ -99,7 +103,7 @@ def look(columns: Columns, onset_seq: int, before: float, policy: EpisodePolicy)
     # A rise so small that its end cannot be told must not stay open for ever.
     if held >= policy.settle_rows or since_onset >= 10 * policy.settle_rows:
         return Outlook(verdict, "settled", min(level_from, length - 1), since_onset)
-    return Outlook(verdict, None, level_from, since_onset)
+    return Outlook(verdict, None, level_from, since_onset, falling)
 
 
 def improved_since(columns: Columns, reference: int, policy: EpisodePolicy) -> int:
