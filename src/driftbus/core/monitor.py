@@ -196,7 +196,8 @@ class StreamMonitor:
             if event is None:
                 self._change_task()
             else:
-                self.clock, self.anchor = max(self.clock, event.ts), rises.at(pos)
+                self.anchor = rises.at(pos)
+                self.clock = max(self.clock, min(event.ts, self.anchor))
                 model_events.take(self, event, pos, out.decisions)
             self.decided()
         p1, o1, c1 = len(block.predictions), len(block.outcomes), len(block.corrections)

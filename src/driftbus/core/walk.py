@@ -5,7 +5,8 @@ version must be looked at, and event time reaching what is due. At one position 
 marks, looks.
 
 A stream's time is that of its own newest record, and while it is silent it passes at the pace of its
-partition's clock; so a stream of last year beside one of today keeps its own durations.
+partition's clock; so a stream of last year beside one of today keeps its own durations. No record's time is
+believed beyond the partition's clock, which trusts a producer's up to a bound (`block.clock_rises`).
 """
 
 from __future__ import annotations
@@ -193,8 +194,16 @@ class _Walk:
                 yield rises.pos[at], clock + max(0, partition - anchor)
                 at += 1
             if pos < NEVER:
-                clock, anchor = max(clock, ts), rises.at(pos)
+                anchor = rises.at(pos)
+                clock = max(clock, min(ts, anchor))
                 yield pos, clock
+
+    def _newest(self, places: Sequence[int], times: Sequence[int], start: int, stop: int) -> int:
+        """The newest time of rows, each believed up to the partition's clock at its place."""
+        newest = max(times[start:stop])
+        if newest <= self.rises.at(places[times.index(newest, start)]):
+            return newest
+        return max(map(min, times[start:stop], map(self.rises.at, places[start:stop])))
 
     def absorb(self, pos: int) -> None:
         """Take up every row at a position ≤ `pos`: counters, clock, the stream's rows, each version's."""
@@ -204,14 +213,16 @@ class _Walk:
         newest = -2
         if stop > start:
             monitor.ledger.predictions += stop - start
-            monitor.prediction_clock = max(monitor.prediction_clock, *self.p_ts[start:stop])
+            monitor.prediction_clock = max(
+                monitor.prediction_clock, self._newest(self.p_pos, self.p_ts, start, stop)
+            )
             monitor.clock = max(monitor.clock, monitor.prediction_clock)
             newest = self.p_pos[stop - 1]
             self.p_at = stop
         start, stop = self.o_at, bisect_right(self.o_pos, pos, self.o_at)
         if stop > start and self.outcomes is not None:
             monitor.ledger.outcomes += stop - start
-            monitor.label_clock = max(monitor.label_clock, *self.o_ts[start:stop])
+            monitor.label_clock = max(monitor.label_clock, self._newest(self.o_pos, self.o_ts, start, stop))
             monitor.clock = max(monitor.clock, monitor.label_clock)
             newest = max(newest, self.o_pos[stop - 1])
             monitor.take_rows(self.outcomes.cut(start, stop))
