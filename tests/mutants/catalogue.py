@@ -13,6 +13,7 @@ _STEPS = "src/driftbus/steps.py"
 _JOIN = "src/driftbus/core/join.py"
 _FATES = "src/driftbus/core/fates.py"
 _BLOCK = "src/driftbus/core/block.py"
+_WALK = "src/driftbus/core/walk.py"
 _MONITOR = "src/driftbus/core/monitor.py"
 _TRANSACTION = "src/driftbus/adapters/embedded/transaction.py"
 _GROUPS = "src/driftbus/adapters/embedded/groups.py"
@@ -172,6 +173,21 @@ STATE = (
         ("tests/test_restore.py::test_other_decisions_than_were_published_stop_the_start",),
     ),
     Mutant(
+        "a step that is missing from the ring is not noticed",
+        (Edit(_RESTORE, "        if n not in found:\n", "        if False:\n"),),
+        ("tests/test_restore.py::test_a_step_that_is_missing_stops_the_start",),
+    ),
+    Mutant(
+        "a group that stands elsewhere than the state is not noticed",
+        (Edit(_RESTORE, "committed[tp] != positions[topic]:", "False:"),),
+        ("tests/test_restore.py::test_a_group_that_stands_elsewhere_than_the_state_stops_the_start",),
+    ),
+    Mutant(
+        "state goes on under another group",
+        (Edit(_STEPS, "if self.group != now.group:", "if False:"),),
+        ("tests/integration/test_directed.py::test_state_of_another_group_stops_the_start[embedded]",),
+    ),
+    Mutant(
         "matched ids are forgotten at a restore",
         (
             Edit(
@@ -256,17 +272,28 @@ JOINED = (
     Mutant(
         "event time is the faster of both topics",
         (Edit(_JOIN, "self._reach(min(seen, other), pos)", "self._reach(seen, pos)"),),
-        ("tests/core/test_join.py::test_expiry_by_the_slower_of_both_topics",),
+        ("tests/core/test_event_time.py::test_the_watermark_is_the_slower_of_both_topics",),
+    ),
+    Mutant(
+        "a stream's own clock believes one in the year 9999",
+        (
+            Edit(
+                _WALK,
+                "        if newest <= self.rises.at(places[times.index(newest, start)]):\n",
+                "        if True:\n",
+            ),
+        ),
+        ("tests/core/test_event_time.py::test_a_stream_outlives_a_clock_in_the_year_9999",),
     ),
     Mutant(
         "a tick turns the join's time back",
         (Edit(_JOIN, "self._reach(max(self.watermark, tick_ms), -1)", "self._reach(tick_ms, -1)"),),
-        ("tests/core/test_ticks.py::test_a_tick_never_turns_time_back",),
+        ("tests/core/test_event_time.py::test_a_tick_never_turns_time_back",),
     ),
     Mutant(
         "a tick turns the partition's clock back",
         (Edit(_BLOCK, "    if tick_ms is not None and tick_ms > clock:\n", "    if tick_ms is not None:\n"),),
-        ("tests/core/test_ticks.py::test_a_tick_never_turns_time_back",),
+        ("tests/core/test_event_time.py::test_a_tick_never_turns_time_back",),
     ),
     Mutant(
         "labels of this very step do not hold its predictions' expiry back",

@@ -93,7 +93,9 @@ class Laboratory:
         return (f"{SIMULATION} seed {where}" if simulated else killer), said
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": f"{self._tree / 'src'}{os.pathsep}{self._tree}"}
+        path = f"{self._tree / 'src'}{os.pathsep}{self._tree}"
+        # pytest cuts what it says at the width of the terminal.
+        environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "500"}
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self._tree,
