@@ -17,7 +17,7 @@ from driftbus.core.verdict import best_rise, judge
 # ramps are tried on a grid and real ones are not straight. Measured, 8 streams each, greatest gain of all
 # looks: two medium rises 3,000 apart from p = .02 have 13 to 22 (one 7), 1,000 apart from .05 11 to 18; ramps
 # and logistic curves over 2,000 and 8,000 rows 0 to 8, of 40 two 11 and 12.
-GAIN, GAIN_RATIO = 7.0, 0.02
+GAIN, GAIN_RATIO = 7.0, 0.05
 # Rows needed before the second onset, since the first: to know the level between.
 BETWEEN = MIN_BEFORE
 
