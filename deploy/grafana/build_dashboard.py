@@ -153,7 +153,8 @@ def episodes() -> list[tuple[int, int, Json]]:
             "Episodes opened and closed", "Per hour; closed ones carry the verdict.", "none",
             [target(f"sum by (category) (increase(driftbus_drift_episodes_opened_total{{{STREAM}}}[1h]))",
                     "opened: {{category}}"),
-             target(f"sum by (kind) (increase(driftbus_drift_episodes_total{{{STREAM}}}[1h]))", "closed: {{kind}}")],
+             target(f"sum by (kind) (increase(driftbus_drift_episodes_total{{{STREAM}}}[1h]))", "closed: {{kind}}"),
+             target(f"sum(increase(driftbus_stream_resets_total{{{STREAM}}}[1h]))", "signals begun anew")],
             bars=True,
         )),
         (12, 8, lines(

@@ -55,7 +55,7 @@ class Ledger:
         self.deployments: deque[DeploymentView] = deque(maxlen=KEPT)
         self.opened_at: dict[str, int] = {}
         self.resets: deque[ResetView] = deque(maxlen=KEPT)
-        self.reset_counts: dict[str, int] = {}
+        self.resets_total = 0
 
     def take(self, block: Block) -> None:
         """Count what a step brought."""
@@ -171,8 +171,7 @@ class Ledger:
     def begun_anew(self, ts: int, what: Sequence[str], why: str) -> None:
         """Note that signals (and other parts) have been learned again from here on."""
         self.resets.append(ResetView(ts, tuple(what), why))
-        for name in what:
-            self.reset_counts[name] = self.reset_counts.get(name, 0) + 1
+        self.resets_total += 1
 
     def dump(self) -> dict[str, Any]:
         """As JSON-able values."""
@@ -187,8 +186,7 @@ class Ledger:
             "episodes": [_row(e) for e in self.episodes],
             "requests": [_row(r) for r in self.requests],
             "deployments": [list(d) for d in self.deployments],
-            "resets": [[*r] for r in self.resets],
-            "reset_counts": self.reset_counts,
+            "resets": [self.resets_total, [[*r] for r in self.resets]],
         }
 
     @classmethod
@@ -207,8 +205,8 @@ class Ledger:
             self.episodes.append(EpisodeView(*row))
         self.requests.extend(RequestView(*row) for row in state["requests"])
         self.deployments.extend(DeploymentView(*row) for row in state["deployments"])
-        self.resets.extend(ResetView(ts, tuple(what), why) for ts, what, why in state["resets"])
-        self.reset_counts = dict(state["reset_counts"])
+        self.resets_total, resets = state["resets"]
+        self.resets.extend(ResetView(ts, tuple(what), why) for ts, what, why in resets)
         return self
 
 

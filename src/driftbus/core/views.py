@@ -160,7 +160,7 @@ class StreamView:
     retrain_requests: Counts = field(default_factory=dict)  # reason → n
     request_in_flight: str | None = None
     unknown_request_ids_total: int = 0
-    signals_reset: Counts = field(default_factory=dict)  # signal or other part → how often it began anew
+    resets_total: int = 0  # how often parts of what watches it began anew
     slices: tuple[str, ...] = ()  # "region=eu"
     defect: str | None = None  # set aside: the kind of error alone, its text may hold what is redacted
     failed_metrics: tuple[str, ...] = ()  # custom metrics that raised and are off

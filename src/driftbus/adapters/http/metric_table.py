@@ -164,6 +164,13 @@ SET_ASIDE = _metric(
     "1 while a stream is not watched because of a defect, and only counted.",
     _STREAM,
 )
+RESETS = _metric(
+    "stream_resets_total",
+    "counter",
+    "How often signals or other parts of what watches a stream began anew (the API names them): its rules "
+    "changed, or driftbus did.",
+    _STREAM,
+)
 MODEL_VERSIONS = _metric("model_versions", "gauge", "Model versions watched side by side.", _STREAM)
 STREAM_INFO = _metric(
     "stream_info",
@@ -181,7 +188,8 @@ PARTITION_METRICS = (RESTORED_RATIO, PENDING, EARLY_LABELS, REMEMBERED, WATERMAR
 STREAM_METRICS = (
     PREDICTIONS, OUTCOMES, UNMATCHED, DUPLICATES, CORRECTIONS, LAST_PREDICTION, LAST_LABEL, MODEL_METRIC,
     MODEL_METRIC_WINDOW, CHALLENGER_METRIC, EPISODES_OPENED, EPISODES_CLOSED, EPISODE_OPEN, LAST_DRIFT,
-    REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, MODEL_VERSIONS, SET_ASIDE, STREAM_INFO,
+    REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, RESETS, MODEL_VERSIONS, SET_ASIDE,
+    STREAM_INFO,
 )  # fmt: skip
 ALL_METRICS = WORKER_METRICS + PARTITION_METRICS + STREAM_METRICS
 

@@ -239,6 +239,7 @@ STREAM_FAMILIES: tuple[Callable[[Rows], Family], ...] = (
     _keyed(t.REQUESTS, attrgetter("retrain_requests"), REASONS_REQUESTED),
     _in_flight,
     _plain(t.UNKNOWN_REQUESTS, "unknown_request_ids_total"),
+    _plain(t.RESETS, "resets_total"),
     _plain(t.MODEL_VERSIONS, "model_versions"),
     _set_aside,
     _info,

@@ -252,12 +252,14 @@ function facts(detail) {
   const unmatched = Object.entries(view.labels_unmatched).map(([reason, n]) => `${count(n)} ${reason}`).join(", ");
   const { p50, p95 } = detail.label_delay_s; // upper bounds of their buckets
   const delays = p95 === undefined ? null : `${p50 < p95 ? `50% within ${duration(p50 * 1000)}, ` : ""}95% within ${duration(p95 * 1000)}`;
+  const reset = detail.resets.at(-1);
   const entries = [
     ["model", view.model_version ?? "–"], ["task", view.task], ["partition", String(view.partition)],
     ["predictions", count(view.predictions_total)], ["outcomes", count(view.outcomes_total)],
     ["last prediction", moment(view.last_prediction_ms)], ["last label", moment(view.last_label_ms)],
     ["labels come", delays || "–"],
     ["labels not joined", unmatched || "0"], ["corrections", count(view.label_corrections_total)],
+    ...(reset ? [["begun anew", h("span", {}, `${reset.what.join(", ")} (${reset.why}), `, moment(reset.ts_ms))]] : []),
   ];
   return h("dl", { class: "facts" }, entries.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
