@@ -3,14 +3,10 @@
     alarm ──(concept: confirmed by the error's history)──► opened ──► updated* ──► closed
       └─ not confirmed within 2,000 outcomes: dropped       settled · passed · replaced · timed_out
 
-A **concept** episode opens when a detector decides and the error's history does not contradict it, or when
-another cries and the history confirms it; from then on the history alone judges. It is settled when its rise
-has ended and the new level has held, which is then the reference. It has passed when the error fell back.
-**Other** categories (data, prediction, quality) have no such history: they open on the alarm, further signals
-join, and they are settled when no alarm has come for a while.
-
-One open episode per category. A further alarm of the error is a second change where no ramp explains both
-(`core.splits`): the first episode is then settled.
+A **concept** episode opens when FOCuS decides or the error's history confirms another alarm; from then on the
+history alone judges. It is settled when the new level has held, which is then the reference, and has passed
+when the error fell back; a further alarm is a second change where no ramp explains both (`core.splits`).
+**Other** categories open on the alarm, and are settled when none has come for a while. One open per category.
 """
 
 from __future__ import annotations
