@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from driftbus.core.block import Block, Run
+from driftbus.core.block import CLOCK_SKEW_MS, Block, Run
 from driftbus.core.records import Correction, Outcome
 
 
@@ -116,7 +116,7 @@ def recorded_blocks(step: StepRecord, runs: list[Run], outcomes: list[Outcome]) 
 
     pos = 0
     for run in runs:
-        for event, offset in zip(run.events, run.offsets, strict=True):
+        for event, offset, time in zip(run.events, run.offsets, run.times, strict=True):
             block = block_of(event.stream)
             if run.topic == "predictions":
                 if offset not in step.rejected:
@@ -124,7 +124,7 @@ def recorded_blocks(step: StepRecord, runs: list[Run], outcomes: list[Outcome]) 
                     block.prediction_pos.append(pos)
                     block.prediction_offsets.append(offset)
             elif run.topic == "labels":
-                block.last_label_ts = max(block.last_label_ts, event.ts)
+                block.last_label_ts = max(block.last_label_ts, min(event.ts, time + CLOCK_SKEW_MS))
             else:
                 block.model_events.append((pos, event))
             pos += 1

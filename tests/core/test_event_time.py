@@ -61,11 +61,14 @@ def test_a_stream_outlives_a_clock_in_the_year_9999(topic: str) -> None:
     stream = partition.streams["s"]
     assert stream.clock == NOW + CLOCK_SKEW_MS
     assert said == []
+    newest = {"predictions": stream.ledger.last_prediction, "labels": stream.ledger.last_label}
+    assert newest.get(topic, NOW + CLOCK_SKEW_MS) == NOW + CLOCK_SKEW_MS  # alerts go by these
     times = [NOW + minutes * MINUTE for minutes in range(1, 300)]
     for index, ts in enumerate(times):
         said += fold(partition, "predictions", [prediction(f"p{index}", ts)], ts)
         said += fold(partition, "labels", [label(f"p{index}", ts)], ts)
     assert stream.clock == times[-1]
+    assert (stream.ledger.last_prediction, stream.ledger.last_label) == (times[-1], times[-1])
     asked = [d.time for _, d in said if isinstance(d, RetrainRequest)]
     assert asked[0] == NOW + 120 * MINUTE
 

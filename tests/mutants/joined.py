@@ -9,7 +9,6 @@ _INTAKE = "src/driftbus/intake.py"
 _JOIN = "src/driftbus/core/join.py"
 _FATES = "src/driftbus/core/fates.py"
 _BLOCK = "src/driftbus/core/block.py"
-_WALK = "src/driftbus/core/walk.py"
 
 JOINED = (
     Mutant(
@@ -47,8 +46,8 @@ JOINED = (
         "a stream's own clock believes one in the year 9999",
         (
             Edit(
-                _WALK,
-                "        if newest <= self.rises.at(places[times.index(newest, start)]):\n",
+                _BLOCK,
+                "        if newest <= self.at(places[times.index(newest, start)]):\n",
                 "        if True:\n",
             ),
         ),

@@ -205,7 +205,7 @@ class Batches(Fates):
             for i, given in enumerate(signals):
                 if given and found[i] is not None:
                     found[i] = with_signals(found[i], given)
-        groups = self._touch_all(numbers, times)
+        groups = self._touch_all(numbers, rise.seen)
         odd = [] if all_met and not due else [i for i, row in enumerate(found) if row is None]
         expiring = [(i, p) for i, p in due if self._streams[p.stream].policy.expired_label is not None]
         first = self.next_seq

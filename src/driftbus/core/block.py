@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter, le
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Block:
     corrections: list[tuple[int, Correction]] = field(default_factory=list)
     model_events: list[tuple[int, ModelEvent]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    last_label_ts: int = 0
+    last_label_ts: int = 0  # as far as its producer's clock is trusted
 
     def count(self, reason: str) -> None:
         """One more record of this stream with this fate."""
@@ -77,6 +77,14 @@ class Rises(NamedTuple):
         """The clock once the record at `pos` was read."""
         index = bisect_right(self.pos, pos)
         return self.ms[index - 1] if index else self.start
+
+    def newest(self, places: Sequence[int], times: Sequence[int], start: int, stop: int) -> int:
+        """The newest time of rows start ≤ i < stop, each believed up to the clock at its place: a producer's
+        own clock is trusted no further than `clock_rises` does."""
+        newest = max(times[start:stop])
+        if newest <= self.at(places[times.index(newest, start)]):
+            return newest
+        return max(map(min, times[start:stop], map(self.at, places[start:stop])))
 
     @property
     def end(self) -> int:

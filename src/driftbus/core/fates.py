@@ -149,8 +149,6 @@ class Fates:
         )
 
     def _label(self, s: StreamJoin, block: Block, label: Label, pos: int) -> None:
-        if label.ts > block.last_label_ts:
-            block.last_label_ts = label.ts
         pid = label.prediction_id
         if s.sample is not None and not sampled(pid, s.sample):
             return

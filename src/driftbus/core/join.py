@@ -81,7 +81,9 @@ class Join(Batches):
         for label, time in zip(run.events, run.times, strict=True):
             self._rise("labels", label.ts, time, other, pos)
             s = streams.get(label.stream) or self.admit(label.stream)
-            self._label(s, s.block or self._touch(s), label, pos)
+            block = s.block or self._touch(s)
+            block.last_label_ts = max(block.last_label_ts, min(label.ts, time + CLOCK_SKEW_MS))
+            self._label(s, block, label, pos)
             pos += 1
 
     def _rise(self, topic: str, ts: int, time: int, other: int, pos: int) -> None:

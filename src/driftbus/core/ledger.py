@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from driftbus.core.block import Block
+from driftbus.core.block import Block, Rises
 from driftbus.core.records import DriftEvent, RetrainRequest, SignalEvidence
 from driftbus.core.views import DeploymentView, EpisodeView, RequestView, ResetView
 
@@ -57,10 +57,11 @@ class Ledger:
         self.resets: deque[ResetView] = deque(maxlen=KEPT)
         self.resets_total = 0
 
-    def take(self, block: Block) -> None:
-        """Count what a step brought."""
+    def take(self, block: Block, rises: Rises) -> None:
+        """Count what a step brought, `rises` being the partition's clock over it."""
         if block.predictions:
-            newest = max(map(_ts_of, block.predictions))
+            tss = list(map(_ts_of, block.predictions))
+            newest = rises.newest(block.prediction_pos, tss, 0, len(tss))
             if self.last_prediction is None or newest > self.last_prediction:
                 self.last_prediction = newest
         if block.last_label_ts and (self.last_label is None or block.last_label_ts > self.last_label):

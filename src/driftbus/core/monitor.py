@@ -175,7 +175,7 @@ class StreamMonitor:
         `turn` what the challenger said, if it has learned the block."""
         self.folds += 1
         self._turn = turn
-        self.ledger.take(block)
+        self.ledger.take(block, rises)
         if self.defect is not None:
             self.ledger.predictions += len(block.predictions)
             self.ledger.outcomes += len(block.outcomes)

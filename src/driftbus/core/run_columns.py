@@ -14,14 +14,15 @@ Numbers = NDArray[np.int64]
 
 
 class Rise:
-    """The watermark over a run, from `start` to `end`; `highest` is the topic's newest event time then."""
+    """The watermark over a run, from `start` to `end`; `highest` the topic's newest event time then, `seen`
+    each record's, as far as its producer's clock is trusted."""
 
     def __init__(self, tss: Numbers, times: Sequence[int], start: int, highest: int, other: int) -> None:
-        self._seen = tss
+        self.seen = tss
         newest = int(tss.max())
         if newest > min(times) + CLOCK_SKEW_MS:
-            self._seen = np.minimum(tss, np.array(times, np.int64) + CLOCK_SKEW_MS)
-            newest = int(self._seen.max())
+            self.seen = np.minimum(tss, np.array(times, np.int64) + CLOCK_SKEW_MS)
+            newest = int(self.seen.max())
         self.start = start
         self._before, self._other = highest, other
         self.highest = max(highest, newest)
@@ -30,7 +31,7 @@ class Rise:
 
     def _over_run(self) -> Numbers:
         if self._course is None:
-            newest = np.maximum.accumulate(self._seen)
+            newest = np.maximum.accumulate(self.seen)
             reached = np.where(newest > self._before, np.minimum(newest, self._other), self.start)
             self._course = np.maximum(reached, self.start)
         return self._course

@@ -198,13 +198,6 @@ class _Walk:
                 clock = max(clock, min(ts, anchor))
                 yield pos, clock
 
-    def _newest(self, places: Sequence[int], times: Sequence[int], start: int, stop: int) -> int:
-        """The newest time of rows, each believed up to the partition's clock at its place."""
-        newest = max(times[start:stop])
-        if newest <= self.rises.at(places[times.index(newest, start)]):
-            return newest
-        return max(map(min, times[start:stop], map(self.rises.at, places[start:stop])))
-
     def absorb(self, pos: int) -> None:
         """Take up every row at a position ≤ `pos`: counters, clock, the stream's rows, each version's."""
         monitor = self.monitor
@@ -214,7 +207,7 @@ class _Walk:
         if stop > start:
             monitor.ledger.predictions += stop - start
             monitor.prediction_clock = max(
-                monitor.prediction_clock, self._newest(self.p_pos, self.p_ts, start, stop)
+                monitor.prediction_clock, self.rises.newest(self.p_pos, self.p_ts, start, stop)
             )
             monitor.clock = max(monitor.clock, monitor.prediction_clock)
             newest = self.p_pos[stop - 1]
@@ -222,7 +215,9 @@ class _Walk:
         start, stop = self.o_at, bisect_right(self.o_pos, pos, self.o_at)
         if stop > start and self.outcomes is not None:
             monitor.ledger.outcomes += stop - start
-            monitor.label_clock = max(monitor.label_clock, self._newest(self.o_pos, self.o_ts, start, stop))
+            monitor.label_clock = max(
+                monitor.label_clock, self.rises.newest(self.o_pos, self.o_ts, start, stop)
+            )
             monitor.clock = max(monitor.clock, monitor.label_clock)
             newest = max(newest, self.o_pos[stop - 1])
             monitor.take_rows(self.outcomes.cut(start, stop))
