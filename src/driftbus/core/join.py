@@ -57,6 +57,8 @@ class Join(Batches):
             else:
                 self._model_events(run, pos)
             pos += len(run.events)
+        # Where nobody asks for the state (a replay) nothing else would.
+        self.remembered.give_back(self.next_seq, self.watermark)
         blocks = {s.name: s.block for s in self._touched if s.block is not None}
         for s in self._touched:
             s.block = None

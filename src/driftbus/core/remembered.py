@@ -183,8 +183,8 @@ class RememberedIds:
 
     # -- what is forgotten ---------------------------------------------------------------------------
 
-    def oldest(self, next_seq: int, watermark: int) -> int:
-        """`seq` of the oldest outcome still remembered; `next_seq` where none is. Gives room back."""
+    def give_back(self, next_seq: int, watermark: int) -> None:
+        """Give back the room of what is forgotten: the oldest batches, of which nothing is remembered."""
         bound = next_seq - self.most
         gone = 0
         for batch in self._batches:
@@ -193,8 +193,14 @@ class RememberedIds:
             gone += 1
             for chunk in range(len(batch.chunks)):
                 self._unpacked.pop((batch.first, chunk), None)
-        del self._batches[:gone]
-        self._index.drop_before(self._batches[0].first if self._batches else self._index.end)
+        if gone:
+            del self._batches[:gone]
+            self._index.drop_before(self._batches[0].first if self._batches else self._index.end)
+
+    def oldest(self, next_seq: int, watermark: int) -> int:
+        """`seq` of the oldest outcome still remembered; `next_seq` where none is. Gives room back."""
+        self.give_back(next_seq, watermark)
+        bound = next_seq - self.most
         fresh = self._fresh.values()
         live = (k.seq for k in fresh if k.forget_ts > watermark and k.seq >= bound)
         found = min(live, default=next_seq)
