@@ -6,6 +6,7 @@ from .mutant import SIMULATION, Edit, Mutant
 
 _WORKER = "src/driftbus/worker.py"
 _INTAKE = "src/driftbus/intake.py"
+_PARTITION = "src/driftbus/core/partition.py"
 _JOIN = "src/driftbus/core/join.py"
 _FATES = "src/driftbus/core/fates.py"
 _BLOCK = "src/driftbus/core/block.py"
@@ -31,6 +32,11 @@ JOINED = (
         "a prediction sent again waits again",
         (Edit(_FATES, "            or self._recall(s, prediction_id, self.next_seq) is not None\n", ""),),
         ("tests/core/test_join.py::test_a_replayed_pair_counts_once",),
+    ),
+    Mutant(
+        "decisions of a step are in the order of streams",
+        (Edit(_PARTITION, "decided.sort(key=lambda row: row[:2])", "decided.sort(key=lambda row: row[1])"),),
+        ("tests/core/test_partition.py::test_time_alone_decides_at_the_same_place_whatever_the_cut",),
     ),
     Mutant(
         "event time believes a clock in the year 9999",

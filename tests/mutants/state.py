@@ -85,6 +85,11 @@ STATE = (
         (SIMULATION,),
     ),
     Mutant(
+        "a restore forgets which streams have changed since their snapshot",
+        (Edit(_RESTORE, "    journal.changed = restoring.changed()\n", ""),),
+        (SIMULATION,),
+    ),
+    Mutant(
         "verdicts of the join are decided anew for a stream that is folded again",
         (Edit(_STEPS, "if offset not in step.rejected:", "if True:"),),
         (SIMULATION,),
@@ -116,6 +121,27 @@ STATE = (
                 _RESTORE,
                 'join.load(raw["join"], blocks, outcomes)',
                 'join.load(raw["join"], blocks, iter(()))',
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "early labels are forgotten at a restore",
+        (Edit(_JOIN, 'in state["early"]:', "in []:"),),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "expired ids are forgotten at a restore",
+        (Edit(_JOIN, 'in state["expired"]:', "in []:"),),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "corrected labels are forgotten at a restore",
+        (
+            Edit(
+                _JOIN,
+                'self.remembered.corrected = dict(state["corrected"])',
+                "self.remembered.corrected = {}",
             ),
         ),
         (SIMULATION,),

@@ -62,6 +62,17 @@ TRANSACTIONS = (
         (SIMULATION,),
     ),
     Mutant(
+        "a request cites corrections that came after it",
+        (
+            Edit(
+                _PUBLISH,
+                "known = bisect_right(self._result.correction_rows, pos, key=lambda row: row[0])",
+                "known = len(self._result.correction_rows)",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
         "a partition that was taken away is worked on",
         (
             Edit(_WORKER, "                self.tasks.pop(number, None)\n", ""),
