@@ -49,6 +49,13 @@ def stories(bus: Bus, topics: Mapping[str, str]) -> list[Story]:
     return sorted(found.values(), key=lambda story: story.times[0])
 
 
+def requests(bus: Bus, topic: str) -> Iterator[Event]:
+    """The `data` of every retrain request that `topic` still holds; attempts of one in their order."""
+    for _, data in _events(bus, topic):
+        if "request_id" in data and "training_window" in data:
+            yield data
+
+
 def _events(bus: Bus, topic: str) -> Iterator[tuple[str, Event]]:
     """(time, data) of the CloudEvents in a topic; a stream's own come in their order."""
     for partition in range(bus.partitions(topic)):

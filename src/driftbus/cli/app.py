@@ -23,8 +23,10 @@ COMMANDS = {
     "demo": "driftbus.cli.demo:demo",
     "worker": "driftbus.cli.worker:worker",
     "replay": "driftbus.cli.replay:replay",
+    "init": "driftbus.cli.init:init",
     "check": "driftbus.cli.check:check",
     "topics": "driftbus.cli.topics:topics",
+    "streams": "driftbus.cli.streams:streams",
     "episodes": "driftbus.cli.episodes:episodes",
     "explain": "driftbus.cli.explain:explain",
     "ack": "driftbus.cli.people:ack",
@@ -35,6 +37,7 @@ COMMANDS = {
     "approve": "driftbus.cli.people:approve",
     "decline": "driftbus.cli.people:decline",
     "retire": "driftbus.cli.people:retire",
+    "export": "driftbus.cli.export:export",
     "dead-letters": "driftbus.cli.dead_letters:dead_letters",
     "schemas": "driftbus.cli.schemas:schemas",
 }
@@ -46,13 +49,16 @@ Examples:
   driftbus demo                     the whole loop here, no server needed
   driftbus replay events.jsonl      what would have been found in old events
   driftbus replay data.csv --label y --prediction p
+  driftbus init prod.yaml           every key with its default, to be changed
   driftbus topics create --config prod.yaml
   driftbus check --config prod.yaml
   driftbus worker --config prod.yaml
+  driftbus streams                  every stream in a line, worst first
   driftbus episodes --open          what has changed, and has not settled yet
   driftbus explain EPISODE          one change in plain words, with its numbers
   driftbus mute fraud --until 2d --reason "migration"
   driftbus retrain fraud --reason "new chargeback rules"
+  driftbus export REQUEST_ID --out rows.parquet
   driftbus dead-letters list --since 2h
 """
 

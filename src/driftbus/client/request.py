@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from driftbus.client.rows import Rows
 from driftbus.client.window import Row, TrainingWindow
 
 REQUEST_TYPE = "io.driftbus.retrain-request.v1"
@@ -52,15 +53,18 @@ class Request:
     _desk: Desk = field(repr=False, compare=False)
     _answered: Callable[[], None] = field(repr=False, compare=False)
 
-    def rows(self, *, corrected: bool = True, since_onset: bool = False) -> Iterator[Row]:
+    def rows(self, *, corrected: bool = True, since_onset: bool = False) -> Rows:
         """The window's outcomes, in the order of their completion: dictionaries with the contract's fields.
 
         `corrected`: labels as corrected up to the moment of the request, `error` recomputed; else as first
         given. `since_onset`: only those with `ts` at or after the onset, where there is one. May be called
         any number of times. Raises `WindowExpired` rather than giving fewer rows than were promised: at
         once when the beginning is gone, at the end when rows are missing in between.
+
+        What it gives is an iterator that can become a table instead: `.to_pandas()`, `.to_polars()`,
+        `.to_csv(path)`, `.to_parquet(path)`.
         """
-        return self._desk.rows(self, corrected=corrected, since_onset=since_onset)
+        return Rows(self._desk.rows(self, corrected=corrected, since_onset=since_onset))
 
     def started(self, *, by: str | None = None, ts: Time | None = None) -> None:
         """Training has begun. Like all answers: returns once delivered, raises `Unavailable` otherwise.

@@ -74,8 +74,24 @@ def read_window(
             f"{window.topic}[{window.partition}] begins at offset {begin}, "
             f"the window of {stream!r} at {window.start_offset}"
         )
-    labels = {} if corrections_topic is None else _corrected_labels(bus, stream, window, corrections_topic)
+    labels: Mapping[int, Any] = {}
+    if corrections_topic is not None:
+        end = window.corrections_offset
+        seqs = range(window.start_seq, window.end_seq)
+        labels = corrected_labels(bus, stream, corrections_topic, window.partition, end, seqs)
     return _rows(bus, stream, window, labels, since_onset)
+
+
+def outcomes_of(bus: Bus, stream: str, topic: str, partition: int, start: int, end: int) -> Iterator[Row]:
+    """One stream's outcomes among those with `start` ≤ offset < `end`. An outcome's key is its stream, so the
+    others' text, most of a partition as a rule, is not looked at. Raises `OffsetOutOfRange`."""
+    key = stream.encode()
+    for record in bus.read_from(topic, partition, start, end):
+        if record.value is None or (record.key is not None and record.key != key):
+            continue
+        row = orjson.loads(record.value)
+        if isinstance(row, dict) and row.get("stream") == stream:
+            yield row
 
 
 def _rows(
@@ -84,15 +100,13 @@ def _rows(
     onset_ms = epoch_ms(window.onset_ts) if since_onset and window.onset_ts is not None else None
     found = 0
     try:
-        for record in bus.read_from(window.topic, window.partition, window.start_offset, window.end_offset):
-            row = None if record.value is None else orjson.loads(record.value)
-            if not isinstance(row, dict) or row.get("stream") != stream:
-                continue
+        start, end = window.start_offset, window.end_offset
+        for row in outcomes_of(bus, stream, window.topic, window.partition, start, end):
             found += 1
             if onset_ms is not None and epoch_ms(row["ts"]) < onset_ms:
                 continue
             if row["seq"] in labels:
-                row = _with_label(row, labels[row["seq"]], regression=not window.class_counts)
+                row = with_label(row, labels[row["seq"]], regression=not window.class_counts)
             yield row
     except OffsetOutOfRange as error:
         raise WindowExpired(f"the window of {stream!r} was removed while it was read: {error}") from error
@@ -100,22 +114,26 @@ def _rows(
         raise WindowExpired(f"the window of {stream!r} holds {found} rows of {window.rows}")
 
 
-def _corrected_labels(bus: Bus, stream: str, window: TrainingWindow, topic: str) -> dict[int, Any]:
-    """seq → the last label given before the window was cut; corrections share the outcomes' partition."""
+def corrected_labels(
+    bus: Bus, stream: str, topic: str, partition: int, end: int, seqs: range | None = None
+) -> dict[int, Any]:
+    """seq → the last label given before offset `end` of `label-corrections`, for the stream's rows (those of
+    `seqs`, where given); corrections share the outcomes' partition."""
     labels: dict[int, Any] = {}
-    begin = bus.begin_offset(topic, window.partition)
-    if window.corrections_offset <= begin:
+    begin = bus.begin_offset(topic, partition)
+    if end <= begin:
         return labels
-    for record in bus.read_from(topic, window.partition, begin, window.corrections_offset):
-        if record.value is None:
+    key = stream.encode()
+    for record in bus.read_from(topic, partition, begin, end):
+        if record.value is None or (record.key is not None and record.key != key):
             continue
         correction = orjson.loads(record.value)
-        if correction["stream"] == stream and window.start_seq <= correction["seq"] < window.end_seq:
+        if correction["stream"] == stream and (seqs is None or correction["seq"] in seqs):
             labels[correction["seq"]] = correction["label"]
     return labels
 
 
-def _with_label(row: Row, label: Any, *, regression: bool) -> Row:
+def with_label(row: Row, label: Any, *, regression: bool) -> Row:
     """The row as if `label` had come first. Python's equality is the contract's: 1 = 1.0 = true ≠ "1"."""
     error = row.get("error")
     if error is not None:
