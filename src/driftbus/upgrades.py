@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 from driftbus.core import snapshot
+from driftbus.core.snapshot import Sealed
 from driftbus.errors import StateError
 from driftbus.steps import StepRecord
 
@@ -27,6 +29,18 @@ def tell(partition: int, anew: Mapping[str, Collection[str]], why: str) -> None:
             "partition %d: begin anew, since %s: %s of %s%s",
             *(partition, why, ", ".join(parts), ", ".join(map(repr, streams[:TOLD])), more),
         )
+
+
+@contextmanager
+def readable(what: str, sealed: Sealed) -> Iterator[None]:
+    """Whatever goes wrong in loading what `sealed` holds is a `StateError` that names who wrote it."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise StateError(
+            f"{what}, written by {sealed.libraries}, cannot be read by {snapshot.LIBRARIES}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def compare(stream: str, step: StepRecord, digest: str | None, config_hash: str) -> None:
