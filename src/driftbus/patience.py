@@ -45,6 +45,11 @@ class Patience:
         signal.signal(signal.SIGALRM, self._look)
         signal.setitimer(signal.ITIMER_REAL, self.limit_s, self.limit_s)
 
+    def stop(self) -> None:
+        """Before the process ends: Python lets go of its handlers first, and an alarm would kill it then."""
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
     def _look(self, number: int, frame: FrameType | None) -> None:
         call = frame
         while call is not None and call.f_code not in _CALLS:

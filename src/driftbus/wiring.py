@@ -82,9 +82,13 @@ def run_worker(settings: Settings, config_path: Path | None, ready: Callable[[],
     signal.signal(signal.SIGINT, service.on_stop)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, service.on_reload)
-    Patience(min(LIMIT_S, settings.worker.stall_timeout_ms / 3000)).start()
+    patience = Patience(min(LIMIT_S, settings.worker.stall_timeout_ms / 3000))
+    patience.start()
     ready()
-    return service.run()
+    try:
+        return service.run()
+    finally:
+        patience.stop()
 
 
 class _Service:

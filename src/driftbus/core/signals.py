@@ -70,7 +70,7 @@ class SignalRule:
 
 def error_rule(plan: SignalPlan) -> SignalRule:
     """`error` of a classifier: 0 or 1 per outcome; only rises alarm."""
-    return SignalRule("error", "error", plan.error, auto="opinion")
+    return SignalRule("error", "error", plan.error, auto="asks")
 
 
 def log_loss_rule(plan: SignalPlan) -> SignalRule:

@@ -86,7 +86,8 @@ def load(spec: DetectorSpec, state: Any) -> Detector:
     return RiverDetector.load(state, spec.name, spec.params)
 
 
-# Second opinions on errors, whose agreement is told but decides nothing. River's ADWIN at its default: .012
+# Second opinions on errors: on 0/1 errors they ask, and the history confirms them or not; else they are only
+# told. River's ADWIN at its default: .012
 # alarms per 100k independent 0/1 errors. Page-Hinkley for rises, without forgetting (alpha 1: with River's
 # .9999 the sum levels off at -delta · 10^4, wanders there, and alarms 1 to 3 times per 100k from then on);
 # delta and threshold by simulation: 2 alarms in 20M outcomes at p = .5, 1 at .3 and .4, none at .02 to .2 (at
