@@ -52,6 +52,34 @@ def test_version() -> None:
     assert (done.returncode, done.stdout) == (0, "driftbus 0.1.0\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("driftbus st", {"streams"}),
+        ("driftbus topics ", {"create"}),
+        ("driftbus streams --sort ", {"worst", "name", "error", "lag"}),
+        ("driftbus export --st", {"--stream"}),
+        ("driftbus nonsense --h", {"--help"}),
+    ],
+)
+def test_a_shell_is_told_how_words_go_on(words: str, offered: set[str]) -> None:
+    environ = {"_DRIFTBUS_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environ["COMP_CWORD"] = str(words.count(" "))
+    code = "import sys; sys.argv = ['driftbus']; from driftbus.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**clean_environ(), **environ},
+    )  # fmt: skip
+    assert set(done.stdout.split()) == offered
+    assert done.stderr == ""
+
+
+def test_completion_can_be_shown() -> None:
+    done = CliRunner().invoke(app(), ["--show-completion", "bash"], env=clean_environ())
+    assert done.exit_code == 0
+    assert "complete" in done.output
+
+
 @pytest.mark.parametrize("name", RESERVED)
 def test_reserved_names_are_no_commands_yet(name: str) -> None:
     result = CliRunner().invoke(app(), [name])
