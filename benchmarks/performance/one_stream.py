@@ -34,7 +34,8 @@ def outcome(seq: int) -> bytes:
         {
             "prediction_id": f"p-{seq}", "stream": f"stream-{seq % STREAMS}", "ts": at,
             "features": {f"x{i}": (seq * (i + 3)) % 997 / 997 for i in range(8)}, "prediction": 1,
-            "score": 0.75, "model_version": "v3", "role": "production", "slices": None, "signals": None, "weight": None,
+            "score": 0.75, "model_version": "v3", "role": "production", "slices": None,
+            "signals": None, "weight": None,
             "label": seq % 2, "label_ts": at, "label_source": "event", "error": 1 - seq % 2, "seq": seq,
         }
     )  # fmt: skip

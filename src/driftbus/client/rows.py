@@ -59,7 +59,7 @@ class Rows(Iterator[Row]):
             import polars  # type: ignore[import-not-found,import-untyped,unused-ignore]
         except ImportError as error:
             raise NotInstalled("to_polars() needs polars: pip install polars") from error
-        types = {
+        types: dict[Kind, Any] = {
             Kind.BOOL: polars.Boolean,
             Kind.INT: polars.Int64,
             Kind.FLOAT: polars.Float64,
