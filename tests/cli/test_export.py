@@ -169,6 +169,24 @@ def test_a_file_that_is_there_stays(house: House) -> None:
     assert "--force" in done.stderr
 
 
+def test_what_strangers_wrote_into_the_topics_is_passed_over(house: House) -> None:
+    house.ask()
+    producer = house.bus.producer()
+    for topic in TOPICS:
+        for value in (
+            b"\xff",
+            b"[1]",
+            b"{}",
+            b'{"stream": "fraud"}',
+            b'{"data": {"request_id": "r-1"}}',
+            None,
+        ):
+            producer.produce(f"driftbus.{topic}", key=b"fraud", value=value)
+    producer.close(10.0)
+    assert len(house.lines("r-1")) == 4
+    assert len(house.lines("--stream", "fraud")) == 6
+
+
 def test_an_unknown_request_is_said(house: House) -> None:
     done = house.export("r-9")
     assert done.returncode == 1

@@ -14,6 +14,7 @@ from driftbus.adapters.kafka.bus import KafkaBus
 from driftbus.client import Emitter, RetrainRequests
 from driftbus.errors import WindowExpired
 from driftbus.ports import TopicPartition, TopicSpec
+from tests.cli.commands import driftbus
 from tests.client.conftest import TOPICS
 from tests.client.test_emitter import FORKING
 from tests.client.test_requests import outcome, request_event, window
@@ -89,6 +90,7 @@ def test_a_request_is_read_answered_and_committed(kafka: KafkaBus, kafka_bootstr
         rows = list(request.rows())
         assert [row["seq"] for row in rows] == list(range(5, 15))
         assert [row["seq"] for row in rows if row["label"] == 1] == [12]
+        assert request.rows().to_polars()["seq"].to_list() == list(range(5, 15))
         request.deployed(model_version="v4", ts=1)
         assert kafka.committed(group, [place]) == {place: 1}
         second = next(requests)
@@ -98,3 +100,13 @@ def test_a_request_is_read_answered_and_committed(kafka: KafkaBus, kafka_bootstr
         assert kafka.committed(group, [place]) == {place: 2}
     said = [event["type"] for event in values(kafka, prefix + "model-events")]
     assert said == ["model-deployed", "training-failed"]
+
+    environ = {"DRIFTBUS_KAFKA__BOOTSTRAP_SERVERS": kafka_bootstrap, "DRIFTBUS_TOPIC_PREFIX": prefix}
+    exported = driftbus("export", "r-1", environ=environ)
+    assert exported.returncode == 0, exported.stderr
+    assert [orjson.loads(line) for line in exported.stdout.splitlines()] == rows
+    whole_stream = driftbus("export", "--stream", "fraud", environ=environ)
+    assert [orjson.loads(line)["label"] for line in whole_stream.stdout.splitlines()] == [
+        int(seq == 12) for seq in range(20)
+    ]
+    assert driftbus("export", "r-2", environ=environ).returncode == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from driftbus.cli.options import ConfigOption, settings
 from driftbus.errors import DriftbusError
 
 if TYPE_CHECKING:
+    from driftbus.client.request import Request, Time
     from driftbus.client.window import Row
     from driftbus.config import Settings
     from driftbus.ports import Bus
@@ -114,22 +115,40 @@ def _check(
 def _of_request(
     bus: Bus, chosen: Settings, request_id: str, corrections: str | None, since_onset: bool
 ) -> tuple[Iterator[Row], dict[str, str]]:
-    """The rows of a request's newest attempt, and the request."""
+    """The rows of a request's newest attempt as its trainer gets them, and the request."""
     import orjson
 
-    from driftbus.client.window import TrainingWindow, read_window
-    from driftbus.told import requests
+    from driftbus.client.request import parse_request
 
-    topic = chosen.topics["retrain-requests"]
-    newest = None
-    for data in requests(bus, topic):
-        if data.get("request_id") == request_id:
-            newest = data
+    topic, desk, newest = chosen.topics["retrain-requests"], _Reading(bus, corrections), None
+    for partition in range(bus.partitions(topic)):
+        for record in bus.read_from(topic, partition, bus.begin_offset(topic, partition)):
+            try:
+                request = parse_request(record.value, desk, lambda: None)
+            except ValueError:
+                continue  # whatever else somebody wrote there
+            if request is not None and request.request_id == request_id:
+                newest = request
     if newest is None:
         raise DriftbusError(f"no request {request_id!r} in {topic}; `driftbus explain EPISODE` shows ids")
-    window = TrainingWindow.parse(newest["training_window"])
-    rows = read_window(bus, newest["stream"], window, corrections, since_onset=since_onset)
-    return rows, {"driftbus.request": orjson.dumps(newest).decode()}
+    about = {"driftbus.request": orjson.dumps(newest.event["data"]).decode()}
+    return newest.rows(corrected=corrections is not None, since_onset=since_onset), about
+
+
+class _Reading:
+    """The desk of a request that is only looked at."""
+
+    def __init__(self, bus: Bus, corrections: str | None) -> None:
+        self._bus, self._corrections = bus, corrections
+
+    def rows(self, request: Request, *, corrected: bool, since_onset: bool) -> Iterator[Row]:
+        from driftbus.client.window import read_window
+
+        topic = self._corrections if corrected else None
+        return read_window(self._bus, request.stream, request.window, topic, since_onset=since_onset)
+
+    def publish(self, request: Request, event: Mapping[str, Any], ts: Time | None) -> None:
+        raise DriftbusError("an export answers nothing")
 
 
 def _partitions(bus: Bus, chosen: Settings, stream: str, is_all: bool) -> tuple[int, ...]:

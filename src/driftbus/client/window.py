@@ -84,13 +84,14 @@ def read_window(
 
 def outcomes_of(bus: Bus, stream: str, topic: str, partition: int, start: int, end: int) -> Iterator[Row]:
     """One stream's outcomes among those with `start` ≤ offset < `end`. An outcome's key is its stream, so the
-    others' text, most of a partition as a rule, is not looked at. Raises `OffsetOutOfRange`."""
+    others' text, most of a partition as a rule, is not looked at. What is no outcome is passed over. Raises
+    `OffsetOutOfRange`."""
     key = stream.encode()
     for record in bus.read_from(topic, partition, start, end):
         if record.value is None or (record.key is not None and record.key != key):
             continue
-        row = orjson.loads(record.value)
-        if isinstance(row, dict) and row.get("stream") == stream:
+        row = _object(record.value)
+        if row.get("stream") == stream and isinstance(row.get("seq"), int):
             yield row
 
 
@@ -127,10 +128,22 @@ def corrected_labels(
     for record in bus.read_from(topic, partition, begin, end):
         if record.value is None or (record.key is not None and record.key != key):
             continue
-        correction = orjson.loads(record.value)
-        if correction["stream"] == stream and (seqs is None or correction["seq"] in seqs):
-            labels[correction["seq"]] = correction["label"]
+        correction = _object(record.value)
+        seq = correction.get("seq")
+        if correction.get("stream") != stream or not isinstance(seq, int) or "label" not in correction:
+            continue
+        if seqs is None or seq in seqs:
+            labels[seq] = correction["label"]
     return labels
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    """A record's JSON object; an empty one for whatever else somebody wrote into the topic."""
+    try:
+        read = orjson.loads(value)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def with_label(row: Row, label: Any, *, regression: bool) -> Row:
