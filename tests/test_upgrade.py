@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import orjson
 import pytest
 
 from driftbus.config import Settings, load
+from driftbus.core import snapshot
 from driftbus.errors import StateError
 from driftbus.ports import Bus
 from driftbus.restore import Task, restore
 from driftbus.wiring import open_bus
 from tests import upgraded
 from tests.core.streams import Shape, events
-from tests.golden.recording import go_on, restored
+from tests.golden.recording import go_on, restored, step
 from tests.golden.test_golden import FILES, open_episodes, recording
 from tests.integration.exactness import read_all
 from tests.integration.workers import WorkerProcess, create_topics, remaining, wait_until
@@ -171,7 +172,7 @@ def test_a_later_version_resets_what_it_computes_otherwise_and_nothing_else(
 def test_a_tail_that_a_later_version_decides_otherwise_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A rule over metrics has asked in a step that no snapshot has; with metrics begun anew it would not have.
+    """A rule over metrics asked in a step that no snapshot has; with metrics begun anew it would not have.
     The request was published, so it must be neither forgotten nor repeated."""
     later(monkeypatch)
     monkeypatch.setitem(upgraded.parts.VERSIONS, "metrics", 99)
@@ -179,6 +180,56 @@ def test_a_tail_that_a_later_version_decides_otherwise_says_what_to_do(
     with pytest.raises(StateError, match="SIGTERM") as refused:
         restored(log, settings)
     assert log.facts["libraries"] in str(refused.value)
+
+
+def test_a_later_version_watches_again_what_was_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, settings = recording(FILES[-1], crashed=False)
+    task = restored(log, settings)
+    seen = task.partition.streams["moved"].ledger.predictions
+    task.partition.streams["moved"].set_aside("a defect")
+    step(log, settings, task, log.facts["steps"][0], whole=True)
+    assert restored(log, settings).partition.streams["moved"].defect is not None
+    later(monkeypatch)
+    moved = restored(log, settings).partition.streams["moved"]
+    assert moved.defect is None
+    assert moved.ledger.predictions > seen
+    assert moved.ledger.resets[-1].why == "version"
+
+
+def test_a_snapshot_that_cannot_be_read_says_who_wrote_it() -> None:
+    log, settings = recording(FILES[-1], crashed=False)
+    state = log.records[settings.topics["state"]]
+    for place, record in enumerate(state):
+        if record.key == b"stream/moved":
+            sealed = snapshot.unseal(record.value or b"")
+            raw = sealed.json()
+            del raw["state"]["versions"][0]["watches"]["error"]
+            raw["state"]["versions"][0]["watches"]["error"] = [1]
+            state[place] = record._replace(value=snapshot.seal(orjson.dumps(raw), sealed.config))
+    with pytest.raises(StateError, match=r"stream 'moved', written by driftbus-.*,river-.*, cannot be read"):
+        restored(log, settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (
+            lambda data: data.replace(b"driftbus-state 2 ", b"driftbus-state 1 "),
+            "format 1, written by driftbus-",
+        ),
+        (lambda data: data[:-1] + b"?", "checksum is wrong .written by driftbus-"),
+        (lambda data: b"pickle" + data, "does not begin with driftbus's header"),
+        (lambda data: b"driftbus-state 2 00000000 0 x\nbody", "header that cannot be read"),
+        (lambda data: b"driftbus-state 1 00000000 0 x\nbody", "format 1, written by an older driftbus"),
+    ],
+)
+def test_a_header_is_checked_before_anything_is_parsed(
+    change: Callable[[bytes], bytes], refusal: str
+) -> None:
+    data = snapshot.seal(b"{}", "0" * 32)
+    assert snapshot.unseal(data).libraries == snapshot.LIBRARIES
+    with pytest.raises(StateError, match=refusal):
+        snapshot.unseal(change(data))
 
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:

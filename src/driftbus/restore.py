@@ -30,7 +30,6 @@ from driftbus.core.block import Run, clock_rises
 from driftbus.core.codec import decode, decode_outcome
 from driftbus.core.monitor import StreamMonitor
 from driftbus.core.partition import Partition
-from driftbus.core.parts import differing
 from driftbus.core.records import Outcome
 from driftbus.core.snapshot import joined, unseal
 from driftbus.errors import InvalidRecord, StateError
@@ -40,7 +39,7 @@ from driftbus.locate import first_seq, offset_of
 from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Record, TopicPartition
 from driftbus.steps import Origin, StepRecord, recorded_blocks
-from driftbus.upgrades import compare, tell
+from driftbus.upgrades import begins_anew, compare, readable, revive, take_over, tell
 
 log = logging.getLogger("driftbus.restore")
 
@@ -124,21 +123,18 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     restoring = _Restoring(bus, then, partition, steps, records)
     for share in restoring.run():
         yield 0.3 + 0.7 * share
+    if upgraded:
+        log.info("partition %d: step %d was written by %s", number, last.step, last.libraries)
+        revive(partition)
     if changed:
         log.info("partition %d: the rules have changed since step %d", number, last.step)
-        anew = {
-            name: differing(then.fingerprint(name), settings.fingerprint(name)) for name in partition.streams
-        }
-        partition.take_over(settings.stream, settings.limits, anew.__getitem__)
-        tell(number, anew, "the configuration changed")
+        take_over(partition, then, settings)
     else:
         journal.rules = None
     journal.next_step = last.step + 1
     journal.changed = restoring.changed()
     journal.join_snapshot_at = restoring.join_step
     journal.join_changed = restoring.join_step + 1 if last.step > restoring.join_step else None
-    if upgraded:
-        log.info("partition %d: step %d was written by %s", number, last.step, last.libraries)
     # The first step of other rules, or of another fold, snapshots all that changed: no tail is ever of two.
     fresh = changed or upgraded
     yield Task(partition, journal, positions, fresh=fresh, poison=PoisonTally.load(last.poison))
@@ -271,11 +267,11 @@ class _Restoring:
             name = key.removeprefix("stream/")
             sealed = unseal(joined(key, self.records))
             raw = sealed.json()
-            parts = anew[name] = differing(raw["fingerprint"], settings.fingerprint(name))
+            parts = anew[name] = begins_anew(raw, settings.fingerprint(name), sealed.fold, self.upgraded)
             why = "configuration" if sealed.fold == snapshot.FOLD_VERSION else "version"
-            monitor = StreamMonitor.load(
-                raw["state"], name, settings.stream(name), settings.limits, parts, why
-            )
+            with readable(f"stream {name!r}", sealed):
+                rules = settings.stream(name)
+                monitor = StreamMonitor.load(raw["state"], name, rules, settings.limits, parts, why)
             if self.upgraded:
                 known = len(raw["state"]["left_open"])
                 self.left_open[name] = monitor.left_open[known:]

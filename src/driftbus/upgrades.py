@@ -5,8 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+import orjson
+
+from driftbus.config import Settings
 from driftbus.core import snapshot
+from driftbus.core.monitor import StreamMonitor
+from driftbus.core.partition import Partition
+from driftbus.core.parts import VERSIONS, differing
 from driftbus.core.snapshot import Sealed
 from driftbus.errors import StateError
 from driftbus.steps import StepRecord
@@ -15,6 +22,33 @@ log = logging.getLogger("driftbus.restore")
 
 # Streams named in one line of the log; the API has all of them.
 TOLD = 10
+
+
+def begins_anew(raw: Any, now: Mapping[str, str], fold: int, upgraded: bool) -> frozenset[str]:
+    """Which parts of a stream begin anew, whose snapshot is `raw`, of fold version `fold`, when their
+    fingerprints are others `now`. Of a stream that an earlier version set aside all; but not while steps of
+    that version are to be folded again (`upgraded`), in which nothing was decided about it."""
+    if raw["state"]["defect"] is not None and fold != snapshot.FOLD_VERSION and not upgraded:
+        return frozenset(VERSIONS)
+    return differing(raw["fingerprint"], now)
+
+
+def revive(partition: Partition) -> None:
+    """Watch again what an earlier version set aside: this one may do better."""
+    for name, monitor in list(partition.streams.items()):
+        if monitor.defect is not None:
+            state = orjson.loads(partition.snapshot(name))
+            rules, limits = partition.settings_of(name), partition.limits
+            revived = StreamMonitor.load(state, name, rules, limits, frozenset(VERSIONS), "version")
+            partition.streams[name] = revived
+            partition.note_due(name, revived)
+
+
+def take_over(partition: Partition, then: Settings, now: Settings) -> None:
+    """Go on by the rules of `now`, where they were those of `then`."""
+    anew = {name: differing(then.fingerprint(name), now.fingerprint(name)) for name in partition.streams}
+    partition.take_over(now.stream, now.limits, anew.__getitem__)
+    tell(partition.number, anew, "the configuration changed")
 
 
 def tell(partition: int, anew: Mapping[str, Collection[str]], why: str) -> None:
