@@ -22,7 +22,8 @@ HEAD = """\
 
 One YAML file, named by `--config FILE` or `DRIFTBUS_CONFIG`. Every key is optional: without a file, driftbus
 works with the defaults below. Unknown keys are refused with the nearest right name, and every mistake is named
-with its line. `driftbus check` says whether a configuration and its broker fit together.
+with its line. `driftbus init` writes a file with all of them, commented out; `driftbus check` says whether a
+configuration and its broker fit together.
 
 **Environment.** Every key can also come from `DRIFTBUS_` and its path with `__` between the parts, which wins over
 the file: `DRIFTBUS_HTTP__PORT=9000`, `DRIFTBUS_STREAM_DEFAULTS__RETRAIN__COOLDOWN=1h`. Below `kafka` one underscore is
