@@ -25,7 +25,7 @@ ENDINGS = ".parquet, .csv, .jsonl or .ndjson"
 def export(
     ctx: typer.Context,
     request: Annotated[
-        str | None, typer.Argument(metavar="[REQUEST_ID]", help="The rows this retrain request promises.")
+        str | None, typer.Argument(metavar="REQUEST_ID", help="The rows this retrain request promises.")
     ] = None,
     stream: Annotated[str | None, typer.Option(help="Or a stream's rows, by the time of prediction.")] = None,
     begin: Annotated[
@@ -55,8 +55,9 @@ def export(
 ) -> None:
     """Write outcomes (features, prediction, score, label as corrected …) for training or a look.
 
-    Of a request: exactly the rows that it promises, or exit 1 and no file. Parquet and CSV have a column
-    for each feature (features.amount); JSON lines are the outcomes as they are.
+    Of a request: exactly the rows that it promises, or exit 1 and no file.
+
+    Parquet and CSV have a column a feature; JSON lines are whole outcomes.
 
     \b
     Examples:

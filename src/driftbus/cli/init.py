@@ -13,7 +13,7 @@ from driftbus.errors import DriftbusError
 
 def init(
     file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="Where to; - is standard output.", allow_dash=True)
+        Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.", allow_dash=True)
     ] = Path("driftbus.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
