@@ -28,7 +28,7 @@ def begins_anew(raw: Any, now: Mapping[str, str], fold: int, upgraded: bool) -> 
     """Which parts of a stream begin anew, whose snapshot is `raw`, of fold version `fold`, when their
     fingerprints are others `now`. Of a stream that an earlier version set aside all; but not while steps of
     that version are to be folded again (`upgraded`), in which nothing was decided about it."""
-    if raw["state"]["defect"] is not None and fold != snapshot.FOLD_VERSION and not upgraded:
+    if raw["state"].get("defect") is not None and fold != snapshot.FOLD_VERSION and not upgraded:
         return frozenset(VERSIONS)
     return differing(raw["fingerprint"], now)
 
