@@ -6,6 +6,7 @@ to a record's own headers begins with the last `__connect.errors.topic`; what st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from driftbus.ports import Bus, Headers, Record
 # On what is sent again: how often it has been, so that a record that is poison a second time is seen as such.
 RESUBMITTED = "driftbus.resubmitted"
 _FIRST = "__connect.errors.topic"
+# Partitions and offsets, up to 10^18: what a log can hold.
+_NUMBER = re.compile("[0-9]{1,18}")
 # How much of a value is looked into for its stream: as much as an input record may hold by default.
 _MOST_BYTES = 1_000_000
 
@@ -128,8 +131,8 @@ def find(bus: Bus, topic: str, known: str) -> Letter:
     parts = known.rsplit("-", 2)
     if len(parts) == 2:
         parts = [topic, *parts]
-    if len(parts) != 3 or parts[0] != topic or not (parts[1].isdecimal() and parts[2].isdecimal()):
-        raise DriftbusError(f"{known!r} is no letter of {topic}: ids are TOPIC-PARTITION-OFFSET")
+    if len(parts) != 3 or parts[0] != topic or not all(map(_NUMBER.fullmatch, parts[1:])):
+        raise DriftbusError(f"{known!r:.200} is no letter of {topic}: ids are TOPIC-PARTITION-OFFSET")
     number, offset = int(parts[1]), int(parts[2])
     if number < bus.partitions(topic):
         try:

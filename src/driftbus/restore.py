@@ -28,10 +28,13 @@ from driftbus.config import Settings
 from driftbus.core import snapshot
 from driftbus.core.block import Run, clock_rises
 from driftbus.core.codec import decode, decode_outcome
+from driftbus.core.join import SHAPE
 from driftbus.core.monitor import StreamMonitor
 from driftbus.core.partition import Partition
+from driftbus.core.parts import differing
 from driftbus.core.records import Outcome
-from driftbus.core.snapshot import joined, unseal
+from driftbus.core.shape import fits
+from driftbus.core.snapshot import Sealed, joined, unseal
 from driftbus.errors import InvalidRecord, StateError
 from driftbus.intake import INPUTS
 from driftbus.journal import RING, Journal
@@ -39,13 +42,16 @@ from driftbus.locate import first_seq, offset_of
 from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Record, TopicPartition
 from driftbus.steps import Origin, StepRecord, recorded_blocks
-from driftbus.upgrades import begins_anew, compare, readable, revive, take_over, tell
+from driftbus.upgrades import compare, readable, tell
 
 log = logging.getLogger("driftbus.restore")
 
 # A transaction may stay open for its timeout (15 s by our own setting) before the broker aborts it; an
 # upstream's or another's may take a minute by Kafka's default.
 OPEN_TRANSACTION_LIMIT_S = 90.0
+
+_JOIN = {"step": int, "corrections": int, "clock": int, "join": SHAPE}
+_STREAM = {"step": int, "fingerprint": {str: str}, "state": {"left_open": [list]}}
 
 
 @dataclass(slots=True)
@@ -123,18 +129,21 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     restoring = _Restoring(bus, then, partition, steps, records)
     for share in restoring.run():
         yield 0.3 + 0.7 * share
-    if upgraded:
-        log.info("partition %d: step %d was written by %s", number, last.step, last.libraries)
-        revive(partition)
     if changed:
         log.info("partition %d: the rules have changed since step %d", number, last.step)
-        take_over(partition, then, settings)
+        anew = {
+            name: differing(then.fingerprint(name), settings.fingerprint(name)) for name in partition.streams
+        }
+        partition.take_over(settings.stream, settings.limits, anew.__getitem__)
+        tell(number, anew, "the configuration changed")
     else:
         journal.rules = None
     journal.next_step = last.step + 1
     journal.changed = restoring.changed()
     journal.join_snapshot_at = restoring.join_step
     journal.join_changed = restoring.join_step + 1 if last.step > restoring.join_step else None
+    if upgraded:
+        log.info("partition %d: step %d was written by %s", number, last.step, last.libraries)
     # The first step of other rules, or of another fold, snapshots all that changed: no tail is ever of two.
     fresh = changed or upgraded
     yield Task(partition, journal, positions, fresh=fresh, poison=PoisonTally.load(last.poison))
@@ -147,7 +156,16 @@ def _rules_then(settings: Settings, records: Mapping[str, bytes], last: StepReco
     sealed = unseal(joined("config", records))
     if sealed.config != last.config:
         raise StateError(f"state holds another configuration than that of step {last.step}")
-    return settings.with_fold_document(sealed.json())
+    with readable("the configuration of the last steps", sealed):
+        return settings.with_fold_document(sealed.json())
+
+
+def _shaped(what: str, sealed: Sealed, shape: Any) -> Any:
+    """A body as JSON of that shape. Raises `StateError`."""
+    raw = sealed.json()
+    if not fits(raw, shape):
+        raise StateError(f"{what}, written by {sealed.libraries}, has another shape than was written")
+    return raw
 
 
 def _until_stable(bus: Bus, topic: str, number: int) -> Generator[float, None, int]:
@@ -184,7 +202,7 @@ def _committed_state(bus: Bus, topic: str, number: int) -> dict[str, bytes]:
 
 def _keep(record: Record, records: dict[str, bytes]) -> None:
     if record.key is not None:
-        key = record.key.decode()
+        key = record.key.decode(errors="replace")
         if record.value is None:
             records.pop(key, None)
         else:
@@ -266,8 +284,8 @@ class _Restoring:
                 continue
             name = key.removeprefix("stream/")
             sealed = unseal(joined(key, self.records))
-            raw = sealed.json()
-            parts = anew[name] = begins_anew(raw, settings.fingerprint(name), sealed.fold, self.upgraded)
+            raw = _shaped(f"stream {name!r}", sealed, _STREAM)
+            parts = anew[name] = differing(raw["fingerprint"], settings.fingerprint(name))
             why = "configuration" if sealed.fold == snapshot.FOLD_VERSION else "version"
             with readable(f"stream {name!r}", sealed):
                 rules = settings.stream(name)
@@ -284,16 +302,18 @@ class _Restoring:
     def _load_join(self) -> Iterator[float]:
         if "join" not in self.records:
             return
-        raw = unseal(joined("join", self.records)).json()
+        sealed = unseal(joined("join", self.records))
+        raw = _shaped("the join", sealed, _JOIN)
         self.join_step = raw["step"]
         self.partition.corrections = raw["corrections"]
         self.partition.clock = raw["clock"]
-        blocks = {}
-        for number, *_ in raw["join"]["pending"]:
-            blocks[number] = unseal(joined(f"block/{number}", self.records)).body
-        yield 0.2
-        outcomes = self._remembered(raw["join"]["remembered_from"], raw["join"]["next_seq"])
-        self.partition.join.load(raw["join"], blocks, outcomes)
+        with readable("the join", sealed):
+            blocks = {}
+            for number, *_ in raw["join"]["pending"]:
+                blocks[number] = unseal(joined(f"block/{number}", self.records)).body
+            yield 0.2
+            outcomes = self._remembered(raw["join"]["remembered_from"], raw["join"]["next_seq"])
+            self.partition.join.load(raw["join"], blocks, outcomes)
         yield 0.4
 
     def _remembered(self, first: int, stop: int) -> Iterator[Outcome]:

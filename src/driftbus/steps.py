@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from driftbus.core.block import CLOCK_SKEW_MS, Block, Run
 from driftbus.core.records import Correction, Outcome
+from driftbus.core.shape import fits
+from driftbus.errors import StateError
 
 
 class Origin(NamedTuple):
@@ -37,6 +39,52 @@ class Origin(NamedTuple):
         return None
 
 
+_TOPICS = ("predictions", "labels", "model-events")
+_SHAPE = {
+    "step": int,
+    "floor": int,
+    "tick": (int, None),
+    "idle": [str],
+    "clock": int,
+    "inputs": {topic: [int] for topic in _TOPICS},
+    "refused": {str: [int]},
+    "origin": object,
+    "seq": [int],
+    "rejected": [int],
+    "outcome_pos": [[int]],
+    "corrections": [list],
+    "counts": {str: {str: int}},
+    "decisions": {str: str},
+}
+_ORIGIN = (str, int, {str: str})
+# The position, then `Correction`'s fields.
+_SAID = (object, object, object)  # labels and prediction
+_CORRECTION = (int, str, str, int, int, *_SAID, (float, None), (str, None), str, (float, None))
+# Positions are listed: a step of more outcomes would not have fitted into memory.
+_MOST_OUTCOMES = 100_000_000
+
+
+def _agrees(raw: Mapping[str, Any]) -> bool:
+    """What shapes do not say: lengths, order, and as many positions as outcomes."""
+    origin, seq, runs = raw["origin"], raw["seq"], raw["outcome_pos"]
+    poison = raw.get("poison", {})  # older steps counted none
+    return (
+        type(origin) is list
+        and len(origin) == len(_ORIGIN)
+        and all(map(fits, origin, _ORIGIN))
+        and all(len(ends) == 2 and 0 <= ends[0] <= ends[1] for ends in raw["inputs"].values())
+        and 0 <= raw["floor"] <= raw["step"] + 1
+        and len(seq) == 2
+        and 0 <= seq[0] <= seq[1] <= seq[0] + _MOST_OUTCOMES
+        and all(len(run) == 2 and run[1] > 0 for run in runs)
+        and sum(run[1] for run in runs) == seq[1] - seq[0]
+        and all(len(row) == len(_CORRECTION) for row in raw["corrections"])
+        and all(all(map(fits, row, _CORRECTION)) for row in raw["corrections"])
+        and fits(poison, {str: [int]})
+        and all(len(counts) == 2 for counts in poison.values())
+    )
+
+
 class StepRecord(NamedTuple):
     """A step as `state` holds it."""
 
@@ -61,7 +109,10 @@ class StepRecord(NamedTuple):
     libraries: str = ""  # who wrote it
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any], config: str, fold: int, libraries: str = "") -> StepRecord:
+    def of(cls, raw: Any, config: str, fold: int, libraries: str = "") -> StepRecord:
+        """Out of its JSON. Raises `StateError` where that has another shape."""
+        if not fits(raw, _SHAPE) or not _agrees(raw):
+            raise StateError("a step's record has another shape than was written")
         return cls(
             raw["step"],
             raw["floor"],
@@ -70,7 +121,7 @@ class StepRecord(NamedTuple):
             raw["clock"],
             {topic: (start, end) for topic, (start, end) in raw["inputs"].items()},
             raw["refused"],
-            raw.get("poison", {}),  # older steps counted none
+            raw.get("poison", {}),
             Origin(*raw["origin"]),
             raw["seq"][0],
             raw["seq"][1],

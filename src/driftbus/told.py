@@ -8,9 +8,37 @@ from typing import Any
 
 import orjson
 
+from driftbus.core.shape import fits
 from driftbus.ports import Bus
 
 Event = dict[str, Any]
+
+# What is told of an event, by type: whoever else writes into a topic must not end a command for everybody.
+_DRIFT = {
+    "episode_id": str,
+    "stream": str,
+    "status": str,
+    "resolution": (str, None),
+    "category": str,
+    "kind": str,
+    "confidence": float,
+    "model_version": (str, None),
+    "muted": bool,
+    "detected_at": str,
+    "outcomes_seen": int,
+    "predictions_seen": int,
+    "onset": {"ts": str, "earliest": str, "latest": str},
+    "signals": [{"name": str, "before": float, "after": float, "detector": str, "evidence": float}],
+}
+_REQUEST = {
+    "request_id": str,
+    "stream": str,
+    "status": str,
+    "attempt": int,
+    "episode_id": (str, None),
+    "evidence": {},
+    "training_window": {"rows": int, "rows_since_onset": int},
+}
 
 
 @dataclass(slots=True)
@@ -38,22 +66,14 @@ def stories(bus: Bus, topics: Mapping[str, str]) -> list[Story]:
     """
     found: dict[str, Story] = {}
     for time, data in _events(bus, topics["drift-events"]):
-        if "episode_id" in data and "status" in data:
+        if fits(data, _DRIFT) and data["signals"]:
             story = found.setdefault(data["episode_id"], Story())
             story.events.append(data)
             story.times.append(time)
     for _, data in _events(bus, topics["retrain-requests"]):
-        story_of = found.get(data.get("episode_id") or "")
-        if story_of is not None:
-            story_of.requests.append(data)
+        if fits(data, _REQUEST) and data["episode_id"] in found:
+            found[data["episode_id"]].requests.append(data)
     return sorted(found.values(), key=lambda story: story.times[0])
-
-
-def requests(bus: Bus, topic: str) -> Iterator[Event]:
-    """The `data` of every retrain request that `topic` still holds; attempts of one in their order."""
-    for _, data in _events(bus, topic):
-        if "request_id" in data and "training_window" in data:
-            yield data
 
 
 def _events(bus: Bus, topic: str) -> Iterator[tuple[str, Event]]:

@@ -302,8 +302,11 @@ def decode_outcome(value: bytes) -> Outcome:
     """One of our own outcomes, read back. Raises `InvalidRecord` when it is none."""
     try:
         raw = orjson.loads(value)
+        seq, names = raw["seq"], (raw["prediction_id"], raw["stream"])
+        if type(seq) is not int or type(names[0]) is not str or type(names[1]) is not str:
+            raise TypeError("its seq or a name has another type")
         return Outcome(
-            raw["seq"],
+            seq,
             _trusted(raw, b""),
             raw["label"],
             epoch_ms(raw["label_ts"]),

@@ -27,6 +27,18 @@ from driftbus.core.settings import Limits, StreamSettings
 # Outcomes taken together while remembered ids are read back.
 READ_BACK_ROWS = 4096
 
+# What `dump` gives, for whoever checks before `load` (`core.shape`).
+SHAPE = {
+    "next_seq": int,
+    "watermark": int,
+    "highest": {"predictions": int, "labels": int},
+    "remembered_from": int,
+    "corrected": [list],
+    "early": [list],
+    "expired": [list],
+    "pending": [list],
+}
+
 
 class Join(Batches):
     """The join of one partition. `next_seq` is the `seq` of the next outcome."""

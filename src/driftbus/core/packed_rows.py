@@ -17,6 +17,9 @@ from driftbus.errors import StateError
 GROUP_ROWS = 8
 # The least that finds the repeated names: higher levels take twice the time for a tenth of the room.
 LEVEL = 1
+# No more is inflated than a group of rows can be, so what was read cannot fill the memory: each as large as
+# the largest message that our topics take.
+MAX_GROUP_BYTES = GROUP_ROWS * 10_000_000
 # Groups kept unpacked: labels that come in about the order of their predictions find their row there.
 CACHED_GROUPS = 256
 
@@ -91,7 +94,12 @@ def packed_groups(fragments: Sequence[bytes]) -> list[bytes]:
 
 
 def _unpacked(group: bytes) -> list[bytes]:
-    return zlib.decompress(group, -zlib.MAX_WBITS).split(b"\n")
+    """The rows of a group. Raises `zlib.error` for bytes that `packed_groups` did not make."""
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    text = inflate.decompress(group, MAX_GROUP_BYTES)
+    if not inflate.eof:
+        raise zlib.error("a group of rows is cut off or too long")
+    return text.split(b"\n")
 
 
 def block_of(groups: Sequence[bytes]) -> bytes:
@@ -115,8 +123,11 @@ def groups_of(block: bytes) -> list[bytes]:
 
 
 def rows_of(groups: Sequence[bytes]) -> list[bytes]:
-    """The rows of all groups. Raises `StateError`."""
+    """The rows of all groups; each but the last is full. Raises `StateError`."""
     try:
-        return [row for group in groups for row in _unpacked(group)]
+        unpacked = [_unpacked(group) for group in groups]
     except zlib.error as error:
         raise StateError(f"a block of pending predictions is damaged: {error}") from None
+    if any(len(rows) != GROUP_ROWS for rows in unpacked[:-1]):
+        raise StateError("a block of pending predictions has a group that is not full")
+    return [row for rows in unpacked for row in rows]

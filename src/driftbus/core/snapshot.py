@@ -68,7 +68,8 @@ def unseal(data: bytes) -> Sealed:
             f"a state record has format {_text(words[1])}, written by {_text(writer)}; this is {LIBRARIES}, "
             f"which reads format {FORMAT}"
         )
-    if len(words) != 6 or not words[3].isdigit():
+    # No version has ten digits; thousands of them are more than `int` takes.
+    if len(words) != 6 or not words[3].isdigit() or len(words[3]) > 9:
         raise StateError("a state record has a header that cannot be read")
     if words[2] != b"%08x" % crc32(body):
         raise StateError(f"a state record's checksum is wrong (written by {_text(words[5])})")

@@ -72,7 +72,9 @@ def _line(text: bytes) -> Line | str | None:
         return "not an object"
     topic, key, ts = raw.get("topic"), raw.get("key"), raw.get("ts")
     if topic not in INPUTS:
-        return None if topic in OTHERS else f"topic {topic!r:.60} is none of {', '.join(INPUTS)}"
+        if type(topic) is str and topic in OTHERS:
+            return None
+        return f"topic {topic!r:.60} is none of {', '.join(INPUTS)}"
     if type(ts) is not int or ts < 0:
         return "ts is no integer of milliseconds"
     if key is not None and type(key) is not str:
