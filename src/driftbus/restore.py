@@ -31,10 +31,9 @@ from driftbus.core.codec import decode, decode_outcome
 from driftbus.core.join import SHAPE
 from driftbus.core.monitor import StreamMonitor
 from driftbus.core.partition import Partition
-from driftbus.core.parts import differing
 from driftbus.core.records import Outcome
-from driftbus.core.shape import fits
-from driftbus.core.snapshot import Sealed, joined, unseal
+from driftbus.core.shape import shaped
+from driftbus.core.snapshot import joined, unseal
 from driftbus.errors import InvalidRecord, StateError
 from driftbus.intake import INPUTS
 from driftbus.journal import RING, Journal
@@ -42,7 +41,7 @@ from driftbus.locate import first_seq, offset_of
 from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Record, TopicPartition
 from driftbus.steps import Origin, StepRecord, recorded_blocks
-from driftbus.upgrades import compare, readable, tell
+from driftbus.upgrades import begins_anew, compare, readable, revive, take_over, tell
 
 log = logging.getLogger("driftbus.restore")
 
@@ -129,24 +128,20 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     restoring = _Restoring(bus, then, partition, steps, records)
     for share in restoring.run():
         yield 0.3 + 0.7 * share
+    if upgraded:
+        log.info("partition %d: step %d was written by %s", number, last.step, last.libraries)
+        revive(partition)
     if changed:
         log.info("partition %d: the rules have changed since step %d", number, last.step)
-        anew = {
-            name: differing(then.fingerprint(name), settings.fingerprint(name)) for name in partition.streams
-        }
-        partition.take_over(settings.stream, settings.limits, anew.__getitem__)
-        tell(number, anew, "the configuration changed")
+        take_over(partition, then, settings)
     else:
         journal.rules = None
     journal.next_step = last.step + 1
     journal.changed = restoring.changed()
     journal.join_snapshot_at = restoring.join_step
     journal.join_changed = restoring.join_step + 1 if last.step > restoring.join_step else None
-    if upgraded:
-        log.info("partition %d: step %d was written by %s", number, last.step, last.libraries)
     # The first step of other rules, or of another fold, snapshots all that changed: no tail is ever of two.
-    fresh = changed or upgraded
-    yield Task(partition, journal, positions, fresh=fresh, poison=PoisonTally.load(last.poison))
+    yield Task(partition, journal, positions, changed or upgraded, poison=PoisonTally.load(last.poison))
 
 
 def _rules_then(settings: Settings, records: Mapping[str, bytes], last: StepRecord) -> Settings:
@@ -158,14 +153,6 @@ def _rules_then(settings: Settings, records: Mapping[str, bytes], last: StepReco
         raise StateError(f"state holds another configuration than that of step {last.step}")
     with readable("the configuration of the last steps", sealed):
         return settings.with_fold_document(sealed.json())
-
-
-def _shaped(what: str, sealed: Sealed, shape: Any) -> Any:
-    """A body as JSON of that shape. Raises `StateError`."""
-    raw = sealed.json()
-    if not fits(raw, shape):
-        raise StateError(f"{what}, written by {sealed.libraries}, has another shape than was written")
-    return raw
 
 
 def _until_stable(bus: Bus, topic: str, number: int) -> Generator[float, None, int]:
@@ -284,8 +271,8 @@ class _Restoring:
                 continue
             name = key.removeprefix("stream/")
             sealed = unseal(joined(key, self.records))
-            raw = _shaped(f"stream {name!r}", sealed, _STREAM)
-            parts = anew[name] = differing(raw["fingerprint"], settings.fingerprint(name))
+            raw = shaped(f"stream {name!r}", sealed, _STREAM)
+            parts = anew[name] = begins_anew(raw, settings.fingerprint(name), sealed.fold, self.upgraded)
             why = "configuration" if sealed.fold == snapshot.FOLD_VERSION else "version"
             with readable(f"stream {name!r}", sealed):
                 rules = settings.stream(name)
@@ -303,7 +290,7 @@ class _Restoring:
         if "join" not in self.records:
             return
         sealed = unseal(joined("join", self.records))
-        raw = _shaped("the join", sealed, _JOIN)
+        raw = shaped("the join", sealed, _JOIN)
         self.join_step = raw["step"]
         self.partition.corrections = raw["corrections"]
         self.partition.clock = raw["clock"]
