@@ -7,7 +7,7 @@ ARGS ?=
 # Two workers, as a small machine has cores; a module that must stay together names its group.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos mutants nightly locks
+.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos mutants fuzz soak overload nightly locks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,16 @@ chaos: dev ## workers and broker of a real Kafka killed and frozen for 15 minute
 
 mutants: dev ## bugs put into a copy of the tree, one at a time: which test notices each, as a table
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+fuzz: dev ## atheris over everything that reads bytes, a minute each (ARGS="--seconds 600 restored")
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-fuzz.lock
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+soak: dev ## half an hour at 80 % of a worker's capacity: memory, files, lag (ARGS="--minutes 10 --share 0.5")
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+overload: dev ## half a minute at three times a worker's capacity: nothing lost, memory bounded, recovery
+	@$(BIN)/python -m benchmarks.soak --overload $(ARGS)
 
 bench-quality: dev ## detection: every suite of benchmarks/quality in its quick form, printed as tables
 	@$(BIN)/python -m benchmarks.quality $(or $(ARGS),--quick)

@@ -1,0 +1,1 @@
+"""Long and hard use of one worker: `make soak`, `make overload`."""
