@@ -2,8 +2,8 @@
 three times that, and its recovery. Exit code 1 when a bound was broken.
 
 One `driftbus worker` on the embedded bus, with its defaults but for bounds that it reaches within minutes.
-Its capacity is measured first, by a feeder that keeps some steps' worth of records before it: that of a machine
-which feeds, watches and works at once.
+Its capacity is measured first, by a feeder that keeps some steps' worth of records before it: that of a
+machine which feeds, watches and works at once.
 """
 
 from __future__ import annotations
