@@ -34,7 +34,7 @@ from driftbus.core.partition import Partition
 from driftbus.core.records import Outcome
 from driftbus.core.shape import shaped
 from driftbus.core.snapshot import joined, unseal
-from driftbus.errors import InvalidRecord, StateError
+from driftbus.errors import Fenced, InvalidRecord, StateError
 from driftbus.intake import INPUTS
 from driftbus.journal import RING, Journal
 from driftbus.locate import first_seq, offset_of
@@ -78,8 +78,7 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
     committed = bus.committed(settings.group, list(inputs.values()))
     yield 0.0
     records: dict[str, bytes] = {}
-    for share in _read_state(bus, topics["state"], number, records):
-        yield 0.3 * share
+    state_end = yield from _read_state(bus, topics["state"], number, records)
     yield from _until_stable(bus, topics["outcomes"], number)
     origin = Origin(
         settings.group,
@@ -112,15 +111,17 @@ def restore(bus: Bus, settings: Settings, number: int) -> Iterator[float | Task]
                 f"{positions[topic]}"
             )
         begin = bus.begin_offset(tp.topic, number)
-        if begin > positions[topic]:
-            raise StateError(
-                f"{tp.topic}[{number}]: retention removed offset {positions[topic]}, not yet read"
-            )
         first = min((s.inputs[topic][0] for n, s in steps.items() if n >= last.floor), default=begin)
-        if begin > first and first < positions[topic]:
-            raise StateError(
-                f"{tp.topic}[{number}]: retention removed offset {first}, which a restore needs to fold again"
-            )
+        lost = None
+        if begin > positions[topic]:
+            lost = f"offset {positions[topic]}, not yet read"
+        elif begin > first and first < positions[topic]:
+            lost = f"offset {first}, which a restore needs to fold again"
+        if lost is not None:
+            if bus.end_offset(topics["state"], number, committed=False) > state_end:
+                # Whoever restores for long enough may be overtaken, and then need what nobody needs any more.
+                raise Fenced(f"partition {number}: another member has gone on with it meanwhile")
+            raise StateError(f"{tp.topic}[{number}]: retention removed {lost}")
     changed = last.config != settings.config_hash
     upgraded = last.fold != snapshot.FOLD_VERSION
     then = _rules_then(settings, records, last) if changed else settings
@@ -169,14 +170,15 @@ def _until_stable(bus: Bus, topic: str, number: int) -> Generator[float, None, i
     return end
 
 
-def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) -> Iterator[float]:
-    """Fill `records` with the newest value of each key; yields progress."""
+def _read_state(bus: Bus, topic: str, number: int, records: dict[str, bytes]) -> Generator[float, None, int]:
+    """Fill `records` with the newest value of each key; yields progress, up to 0.3, and returns the end."""
     end = yield from _until_stable(bus, topic, number)
     begin = bus.begin_offset(topic, number)
     for count, record in enumerate(bus.read_from(topic, number, begin, end)):
         _keep(record, records)
         if count % 500 == 0:
-            yield (record.offset - begin) / max(1, end - begin)
+            yield 0.3 * (record.offset - begin) / max(1, end - begin)
+    return end
 
 
 def _committed_state(bus: Bus, topic: str, number: int) -> dict[str, bytes]:

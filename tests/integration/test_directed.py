@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -266,11 +266,12 @@ def test_a_restore_during_a_rebalance(site: Site, monkeypatch: pytest.MonkeyPatc
     release = threading.Event()
     read_state = restore_module._read_state
 
-    def slowly(*given: Any) -> Iterator[float]:
-        yield from read_state(*given)
+    def slowly(*given: Any) -> Generator[float, None, int]:
+        end = yield from read_state(*given)
         while not release.is_set():
             time.sleep(0.05)
             yield 0.5
+        return end
 
     monkeypatch.setattr(restore_module, "_read_state", slowly)
     first, second = Running(site.bus, site.settings), None
