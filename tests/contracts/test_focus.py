@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
 import random
-from doctest import ELLIPSIS, testmod
 from importlib import import_module
 from math import log
 
@@ -126,6 +126,6 @@ def test_a_larger_change_is_found_no_later_on_average(name: str) -> None:
 )
 def test_the_example_in_a_detectors_text_is_so(name: str) -> None:
     module = import_module(f"driftbus.core.detectors.{name}")
-    result = testmod(module, optionflags=ELLIPSIS)
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert result.attempted
     assert not result.failed
