@@ -677,3 +677,20 @@ def test_offsets_of_another_buss_consumer_are_refused(bus: KafkaBus, make_topic:
     with pytest.raises(BusError):
         transaction.send_offsets(object(), {})  # type: ignore[arg-type]
     transaction.abort()
+
+
+@pytest.mark.kafka
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_reader_let_go_of_half_read_after_its_bus_was_closed_says_nothing(
+    kafka_bootstrap: str, make_topic: Make
+) -> None:
+    topic = make_topic()
+    other = KafkaBus({"bootstrap.servers": kafka_bootstrap})
+    producer = other.producer()
+    for _ in range(3):
+        assert producer.produce(topic, key=b"k", value=b"v")
+    assert producer.flush(30.0) == 0
+    reader = iter(other.read_from(topic, 0, 0))
+    next(reader)
+    other.close()
+    reader.close()  # type: ignore[attr-defined]
