@@ -59,6 +59,15 @@ def test_the_dockerfile_is_sound() -> None:
     run("hadolint", DEPLOY / "Dockerfile")
 
 
+def test_the_last_stage_of_the_image_builds_and_fetches_nothing() -> None:
+    *_, last = (DEPLOY / "Dockerfile").read_text().split("\nFROM ")
+    runs = re.findall(r"^RUN (.*?)(?<!\\)$", last, re.MULTILINE | re.DOTALL)
+    assert len(runs) == 1
+    assert not re.search(r"\b(pip|apt|apt-get|curl|wget|gcc|make)\b", runs[0])
+    copies = re.findall(r"^COPY (.*)$", last, re.MULTILINE)
+    assert copies == ["--from=build /opt/driftbus /opt/driftbus"]
+
+
 def test_what_the_image_copies_is_there_and_let_through() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
     for line in (DEPLOY / "Dockerfile").read_text().splitlines():

@@ -21,6 +21,8 @@ def files() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs/metrics.md", metric_table.as_markdown()
     dashboard = runpy.run_path(str(ROOT / "deploy/grafana/build_dashboard.py"))
     yield ROOT / "deploy/grafana/dashboards/driftbus.json", dashboard["text"]()
+    rule = runpy.run_path(str(ROOT / "deploy/prometheus/build_rule.py"))
+    yield ROOT / "deploy/prometheus/prometheusrule.yaml", rule["text"]()
     configuration = runpy.run_path(str(ROOT / "tools/configuration_page.py"))
     yield ROOT / "docs/configuration.md", configuration["page"]()
 
