@@ -19,8 +19,7 @@ def files() -> Iterator[tuple[Path, str]]:
     for name, document in documents().items():
         yield ROOT / "schemas" / name, json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     yield ROOT / "docs/metrics.md", metric_table.as_markdown()
-    dashboard = runpy.run_path(str(ROOT / "deploy/grafana/build_dashboard.py"))
-    yield ROOT / "deploy/grafana/dashboards/driftbus.json", dashboard["text"]()
+    yield from runpy.run_path(str(ROOT / "deploy/grafana/source"))["files"]()
     rule = runpy.run_path(str(ROOT / "deploy/prometheus/build_rule.py"))
     yield ROOT / "deploy/prometheus/prometheusrule.yaml", rule["text"]()
     configuration = runpy.run_path(str(ROOT / "tools/configuration_page.py"))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests run against: a Java and Maven for Apache Kafka, Prometheus, Chromium, Kafka itself.
+# What the tests run against: a Java and Maven for Apache Kafka, Prometheus, Alertmanager, Chromium, Kafka itself.
 # Debian's packages are installed where a command is missing and that is allowed; else they are named.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,6 +10,8 @@ need java default-jre-headless
 need mvn maven
 need prometheus prometheus
 need promtool prometheus
+need prometheus-alertmanager prometheus-alertmanager
+need amtool prometheus-alertmanager
 need chromium chromium
 need openssl openssl
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
@@ -46,13 +48,15 @@ install_missing() {
         fi
     done
     rm -f "$log"
-    case " $missing " in *" prometheus "*)
-        # Nor at the next start of this machine.
-        if command -v systemctl >/dev/null 2>&1; then
-            $root systemctl disable --quiet prometheus 2>/dev/null || true
-        fi
-        ;;
-    esac
+    # Nor at the next start of this machine.
+    for service in prometheus prometheus-alertmanager; do
+        case " $missing " in *" $service "*)
+            if command -v systemctl >/dev/null 2>&1; then
+                $root systemctl disable --quiet "$service" 2>/dev/null || true
+            fi
+            ;;
+        esac
+    done
 }
 
 if [ -n "${missing% }" ]; then

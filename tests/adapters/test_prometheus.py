@@ -113,6 +113,14 @@ def test_numbers_come_from_the_views() -> None:
     )
     assert value("last_drift_timestamp_seconds", stream="fraud") == view.last_drift_ms / 1000  # type: ignore[operator]
     assert value("last_drift_timestamp_seconds", stream="calm") is None
+    at = {
+        one: value(f"last_{one}_timestamp_seconds", stream="fraud")
+        for one in ("retrain_request", "deployment")
+    }
+    assert at == {
+        "retrain_request": view.last_request_ms / 1000,
+        "deployment": view.last_deployment_ms / 1000,
+    }  # type: ignore[operator]
     # Born at 0, so that increase() sees the first one.
     for category in ("concept", "data", "prediction", "quality"):
         assert value("drift_episodes_opened_total", stream="calm", category=category) == 0

@@ -171,6 +171,8 @@ class LiveSource:
             last_drift_ms=self._onset_ms() + 4 * MINUTE_MS if drifted else None,
             retrain_requests={"drift": 1} if drifted else {},
             request_in_flight=f"rq-{name}-1" if drifted and not first else None,
+            last_request_ms=self._onset_ms() + 5 * MINUTE_MS if drifted else None,
+            last_deployment_ms=self._onset_ms() - MINUTE_MS,
             unknown_request_ids_total=1,
             slices=("region=eu", "region=us"),
             defect="TypeError" if name in self.set_aside else None,

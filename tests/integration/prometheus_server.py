@@ -55,8 +55,9 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Prometheus]:
-    """A server that scrapes `targets` (host:port) each second as job `driftbus` and works by our rules."""
+def prometheus(folder: Path, targets: Sequence[str], alertmanager: str | None = None) -> Iterator[Prometheus]:
+    """A server that scrapes `targets` (host:port) each second as job `driftbus`, by our rules; alerts
+    go to `alertmanager` (host:port)."""
     port = free_port()
     config = folder / "prometheus.yml"
     config.write_text(
@@ -64,6 +65,11 @@ def prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Prometheus]:
             {
                 "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
                 "rule_files": [str(RULES)],
+                "alerting": {
+                    "alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]
+                    if alertmanager
+                    else []
+                },
                 "scrape_configs": [
                     {"job_name": "driftbus", "static_configs": [{"targets": list(targets)}]},
                 ],

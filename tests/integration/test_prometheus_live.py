@@ -18,13 +18,16 @@ import yaml
 
 from driftbus.adapters.http import metric_table as t
 from driftbus.adapters.http.server import HttpServer
+from tests.integration.alertmanager_server import Alertmanager, alertmanager
 from tests.integration.live_source import LiveSource
 from tests.integration.live_worker import STREAMS, LiveWorker, live_worker
 from tests.integration.prometheus_server import RULES, Prometheus, prometheus
 
-DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/dashboards/driftbus.json"
+DASHBOARDS = sorted((Path(__file__).parents[2] / "deploy/grafana/dashboards").glob("*.json"))
 # What Grafana puts for its variables. The rate interval is four scrapes there (of 15 s), here too (of 1 s).
-FILLED = {"$__rate_interval": "4s", "$stream": ".*", "$metric": "error", "$window": "1000"}
+FILLED = {"$__rate_interval": "4s", "$metric": "error", "$window": "1000"}
+# Where one stream is looked at, it is the one in trouble.
+CHOSEN = {"driftbus-stream": "churn"}
 # Streams that would break a careless writer.
 HOSTILE = ['quo"te', "back\\slash", "new\nline", "nul\0", "cr\r", "brace}{", "漢字", "{{x}}", "50 %"]
 
@@ -36,9 +39,18 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorker]:
 
 
 @pytest.fixture(scope="module")
-def live(worker: LiveWorker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def alerting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    with alertmanager(tmp_path_factory.mktemp("alertmanager"), teams={"demo": "risk"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def live(
+    worker: LiveWorker, alerting: Alertmanager, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
     """Prometheus over the worker, once `fraud` is retrained and `churn` waits for it."""
-    with prometheus(tmp_path_factory.mktemp("prometheus"), [f"127.0.0.1:{worker.port}"]) as running:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with prometheus(folder, [f"127.0.0.1:{worker.port}"], alertmanager=alerting.address) as running:
         worker.go_on()
         running.wait_for('driftbus_drift_episode_open{stream="churn",category="concept"} == 1')
         running.wait_for('driftbus_stream_info{stream="fraud",model_version="v2"}')
@@ -48,13 +60,14 @@ def live(worker: LiveWorker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
-def dashboard() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text())
-    return loaded
+def dashboards() -> Iterator[dict[str, Any]]:
+    assert len(DASHBOARDS) == 3
+    for path in DASHBOARDS:
+        yield json.loads(path.read_text())
 
 
-def filled(expr: str) -> str:
-    for name, value in FILLED.items():
+def filled(board: dict[str, Any], expr: str) -> str:
+    for name, value in {**FILLED, "$stream": CHOSEN.get(board["uid"], ".*")}.items():
         expr = expr.replace(name, value)
     assert "$" not in expr, f"a variable nobody fills in: {expr}"
     return expr
@@ -62,9 +75,18 @@ def filled(expr: str) -> str:
 
 def panel_exprs() -> list[tuple[str, str]]:
     return [
-        (f"{panel['title']} {target['refId']}", target["expr"])
-        for panel in dashboard()["panels"]
+        (f"{board['uid']}: {panel['title']} {target['refId']}", filled(board, target["expr"]))
+        for board in dashboards()
+        for panel in board["panels"]
         for target in panel.get("targets", [])
+    ]
+
+
+def mark_exprs() -> list[tuple[str, str]]:
+    return [
+        (f"{board['uid']}: {mark['name']}", filled(board, mark["expr"]))
+        for board in dashboards()
+        for mark in board["annotations"]["list"]
     ]
 
 
@@ -73,9 +95,8 @@ def rules() -> list[dict[str, str]]:
 
 
 def all_exprs() -> list[tuple[str, str]]:
-    annotations = [(a["name"], a["expr"]) for a in dashboard()["annotations"]["list"]]
     ruled = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
-    return panel_exprs() + annotations + ruled
+    return panel_exprs() + mark_exprs() + ruled
 
 
 def assert_data(live: Prometheus, what: str, expr: str) -> None:
@@ -85,29 +106,34 @@ def assert_data(live: Prometheus, what: str, expr: str) -> None:
     assert "NaN" not in values, f"{what}: NaN from {expr}"
 
 
-@pytest.mark.parametrize(("title", "expr"), panel_exprs(), ids=lambda v: v[:40])
+@pytest.mark.parametrize(("title", "expr"), panel_exprs(), ids=lambda v: v[:50])
 def test_every_panel_has_data(live: Prometheus, title: str, expr: str) -> None:
-    assert_data(live, title, filled(expr))
+    assert_data(live, title, expr)
 
 
-def test_the_annotation_names_moments_in_milliseconds(live: Prometheus, worker: LiveWorker) -> None:
-    for annotation in dashboard()["annotations"]["list"]:
-        assert_data(live, annotation["name"], filled(annotation["expr"]))
-        assert annotation["useValueForTime"] is True
-    found = {s["metric"]["stream"]: float(s["value"][1]) for s in live.query(filled(annotation["expr"]))}
-    shown = worker.json("/api/streams/churn")["view"]["last_drift_ms"]
-    assert found["churn"] == pytest.approx(shown)
-    assert time.time() * 1000 - 7_200_000 < shown < time.time() * 1000
+def test_annotations_name_moments_in_milliseconds(live: Prometheus, worker: LiveWorker) -> None:
+    view = worker.json("/api/streams/churn")["view"]
+    shown = {"Episodes": "last_drift_ms", "Requests": "last_request_ms", "Deployments": "last_deployment_ms"}
+    marked = mark_exprs()
+    assert len(marked) == 2 * len(shown)
+    for name, expr in marked:
+        assert_data(live, name, expr)
+        found = {s["metric"]["stream"]: float(s["value"][1]) for s in live.query(expr)}
+        assert found["churn"] == pytest.approx(view[shown[name.split(": ")[1]]])
+        # The past that was fed begins 1,650 rows, four seconds each, ago.
+        assert time.time() * 1000 - 10_000_000 < found["churn"] < time.time() * 1000
 
 
 def test_every_variable_has_values(live: Prometheus) -> None:
-    for one in dashboard()["templating"]["list"]:
-        if one["type"] == "datasource":
+    variables = [one for board in dashboards() for one in board["templating"]["list"]]
+    assert {one["type"] for one in variables} == {"datasource", "query", "textbox"}
+    for one in variables:
+        if one["type"] != "query":
             continue
         name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", one["definition"]).groups()  # type: ignore[union-attr]
         values = live.get(f"label/{label}/values", **{"match[]": name})
         assert values, one["name"]
-        if not one["includeAll"]:
+        if not one["includeAll"] and one["current"]:
             assert one["current"]["value"] in values
 
 
@@ -121,7 +147,12 @@ def test_every_rule_runs_and_every_recording_has_data(live: Prometheus) -> None:
             assert_data(live, rule["record"], rule["record"])
         else:
             # An alert is silent as a rule: what it compares must be there all the same.
-            for side in re.split(r"\band\b", rule["expr"]):
+            # The owner of a stream is joined to what is within brackets.
+            if found := re.fullmatch(
+                r"\(\n(.*)\n\)\n\* on \(stream\) group_left.*\n", rule["expr"], re.DOTALL
+            ):
+                assert_data(live, rule["alert"], "stream:driftbus_owner:info")
+            for side in re.split(r"\band\b", found[1] if found else rule["expr"]):
                 compared = re.sub(r"(==|<|>)\s*[\d.]+\s*$", "", side.strip())
                 assert compared != side.strip(), f"{rule['alert']} compares with no number"
                 assert_data(live, rule["alert"], compared.strip())
@@ -129,7 +160,18 @@ def test_every_rule_runs_and_every_recording_has_data(live: Prometheus) -> None:
 
 def test_the_alert_for_an_open_episode_fires(live: Prometheus) -> None:
     found = live.wait_for('ALERTS{alertname="DriftbusConceptDrift",alertstate="firing"}')
-    assert {sample["metric"]["stream"] for sample in found} == {"churn"}  # fraud's ended with its new model
+    # fraud's ended with its new model; the owner is the one of the configuration.
+    assert {(sample["metric"]["stream"], sample["metric"]["team"]) for sample in found} == {("churn", "risk")}
+
+
+def test_the_alert_reaches_its_owner(live: Prometheus, alerting: Alertmanager) -> None:
+    """Through a real Alertmanager with the routes that are shipped, and the team of this configuration."""
+    told = alerting.wait_for("team-demo", "DriftbusConceptDrift")
+    assert (told["labels"]["stream"], told["labels"]["team"]) == ("churn", "risk")
+    assert told["labels"]["severity"] == "warning"
+    assert told["annotations"]["runbook_url"] == "docs/runbooks/DriftbusConceptDrift.md"
+    # What has no owner goes to everybody, and nothing here is critical.
+    assert alerting.heard("on-call") == []
 
 
 def test_no_expression_names_a_metric_that_does_not_exist() -> None:
@@ -143,11 +185,7 @@ def test_no_expression_names_a_metric_that_does_not_exist() -> None:
 def test_every_metric_is_used_or_left_out_on_purpose() -> None:
     used = {name for _, expr in all_exprs() for name in re.findall(r"driftbus_[a-z_0-9]+", expr)}
     unused = {m.name for m in t.ALL_METRICS if not used & set(m.sample_names)}
-    assert unused == {
-        "driftbus_connected",  # `ready` includes it; it is there to tell the two apart by hand
-        "driftbus_exported_streams",  # named in a runbook, beside `streams`
-        "driftbus_export_duration_seconds",  # scrape_duration_seconds, Prometheus's own, is near
-    }
+    assert unused == set()
 
 
 def test_everything_written_arrives_under_its_name(live: Prometheus) -> None:

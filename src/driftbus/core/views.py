@@ -159,6 +159,8 @@ class StreamView:
     last_drift_ms: int | None = None  # onset is a guess; this is when the last episode opened
     retrain_requests: Counts = field(default_factory=dict)  # reason → n
     request_in_flight: str | None = None
+    last_request_ms: int | None = None  # when the last request was asked for (its first attempt)
+    last_deployment_ms: int | None = None  # when the model in production was first seen, or rolled back to
     unknown_request_ids_total: int = 0
     resets_total: int = 0  # how often parts of what watches it began anew
     slices: tuple[str, ...] = ()  # "region=eu"

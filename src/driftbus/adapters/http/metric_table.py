@@ -155,6 +155,20 @@ REQUESTS = _metric("retrain_requests_total", "counter", "Retrain requests sent."
 REQUEST_IN_FLIGHT = _metric(
     "retrain_request_in_flight", "gauge", "1 while a retrain request waits for its model.", _STREAM
 )
+LAST_REQUEST = _metric(
+    "last_retrain_request_timestamp_seconds",
+    "gauge",
+    "Event time of the last retrain request.",
+    _STREAM,
+    "seconds",
+)
+LAST_DEPLOYMENT = _metric(
+    "last_deployment_timestamp_seconds",
+    "gauge",
+    "Event time at which the last model version was first seen, or rolled back to.",
+    _STREAM,
+    "seconds",
+)
 UNKNOWN_REQUESTS = _metric(
     "unknown_retrain_request_ids_total", "counter", "Model events naming a request nobody knows.", _STREAM
 )
@@ -188,8 +202,8 @@ PARTITION_METRICS = (RESTORED_RATIO, PENDING, EARLY_LABELS, REMEMBERED, WATERMAR
 STREAM_METRICS = (
     PREDICTIONS, OUTCOMES, UNMATCHED, DUPLICATES, CORRECTIONS, LAST_PREDICTION, LAST_LABEL, MODEL_METRIC,
     MODEL_METRIC_WINDOW, CHALLENGER_METRIC, EPISODES_OPENED, EPISODES_CLOSED, EPISODE_OPEN, LAST_DRIFT,
-    REQUESTS, REQUEST_IN_FLIGHT, UNKNOWN_REQUESTS, RESETS, MODEL_VERSIONS, SET_ASIDE,
-    STREAM_INFO,
+    REQUESTS, REQUEST_IN_FLIGHT, LAST_REQUEST, LAST_DEPLOYMENT, UNKNOWN_REQUESTS, RESETS, MODEL_VERSIONS,
+    SET_ASIDE, STREAM_INFO,
 )  # fmt: skip
 ALL_METRICS = WORKER_METRICS + PARTITION_METRICS + STREAM_METRICS
 

@@ -19,7 +19,7 @@ from driftbus.core.views import StreamView
 # appear with their first count; alerts use the last-drift timestamp, which misses nothing.
 REASONS_UNMATCHED = ("late", "orphan", "duplicate")
 REASONS_REQUESTED = ("drift", "performance", "schedule", "manual")
-CATEGORIES = ("concept", "data", "prediction", "quality")
+CATEGORIES = ("concept", "data", "prediction", "quality", "labelling")
 # Of closed episodes only the categories that were ever opened: 20 more zeros for each stream else.
 KINDS = ("sudden", "gradual", "incremental", "recurrent", "undetermined")
 
@@ -238,6 +238,8 @@ STREAM_FAMILIES: tuple[Callable[[Rows], Family], ...] = (
     _timestamp(t.LAST_DRIFT, "last_drift_ms"),
     _keyed(t.REQUESTS, attrgetter("retrain_requests"), REASONS_REQUESTED),
     _in_flight,
+    _timestamp(t.LAST_REQUEST, "last_request_ms"),
+    _timestamp(t.LAST_DEPLOYMENT, "last_deployment_ms"),
     _plain(t.UNKNOWN_REQUESTS, "unknown_request_ids_total"),
     _plain(t.RESETS, "resets_total"),
     _plain(t.MODEL_VERSIONS, "model_versions"),
