@@ -13,7 +13,7 @@ import typer
 
 from driftbus.cli.logs import one_line
 from driftbus.cli.moments import back_ms
-from driftbus.cli.options import ConfigOption, settings
+from driftbus.cli.options import ConfigOption, opened, settings
 
 if TYPE_CHECKING:
     from driftbus.config import Settings
@@ -61,7 +61,7 @@ def list_letters(
     """List dead letters, the newest last."""
     chosen = settings(ctx, config)
     wanted = _wanted(chosen, topic, reason, stream, since)
-    with _Opened(chosen) as bus:
+    with opened(chosen) as bus:
         from driftbus.letters import letters
 
         total, newest = _newest(letters(bus, chosen.topics["dead-letters"], wanted), limit)
@@ -81,7 +81,7 @@ def show(
 ) -> None:
     """Show one in full: where it came from, why it could not be used, key, headers, value."""
     chosen = settings(ctx, config)
-    with _Opened(chosen) as bus:
+    with opened(chosen) as bus:
         from driftbus.letters import find, letter_json
 
         letter = find(bus, chosen.topics["dead-letters"], id)
@@ -122,7 +122,7 @@ def resubmit(
     chosen = settings(ctx, config)
     wanted = _wanted(chosen, topic, reason, stream, since)
     inputs, refused, sent = _inputs(chosen), 0, 0
-    with _Opened(chosen) as bus:
+    with opened(chosen) as bus:
         from driftbus.letters import find, letters, refusal
 
         where = chosen.topics["dead-letters"]
@@ -186,21 +186,6 @@ class _Sender:
     def close(self) -> None:
         if self._transaction is not None:
             self._transaction.close()
-
-
-class _Opened:
-    """The bus, closed afterwards."""
-
-    def __init__(self, chosen: Settings) -> None:
-        from driftbus.wiring import open_bus
-
-        self._bus = open_bus(chosen)
-
-    def __enter__(self) -> Bus:
-        return self._bus
-
-    def __exit__(self, *exc: object) -> None:
-        self._bus.close()
 
 
 def _inputs(chosen: Settings) -> dict[str, str]:

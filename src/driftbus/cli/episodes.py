@@ -8,7 +8,7 @@ import typer
 
 from driftbus.cli.logs import one_line
 from driftbus.cli.moments import back_ms
-from driftbus.cli.options import ConfigOption, settings
+from driftbus.cli.options import ConfigOption, opened, settings
 
 
 def episodes(
@@ -29,12 +29,10 @@ def episodes(
 
     from driftbus.core.timestamps import rfc3339
     from driftbus.told import line, stories
-    from driftbus.wiring import open_bus
 
     chosen = settings(ctx, config)
     earliest = "" if since is None else rfc3339(back_ms(since, "--since"))
-    bus = open_bus(chosen)
-    try:
+    with opened(chosen) as bus:
         found = [
             story
             for story in stories(bus, chosen.topics)
@@ -42,8 +40,6 @@ def episodes(
             and (story.is_open or not only_open)
             and story.newest["onset"]["ts"] >= earliest
         ]
-    finally:
-        bus.close()
     for story in found[-limit:]:
         typer.echo(orjson.dumps(story.newest).decode() if as_json else one_line(line(story)))
     if not as_json:

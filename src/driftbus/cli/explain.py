@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from driftbus.cli.logs import one_line
-from driftbus.cli.options import ConfigOption, settings
+from driftbus.cli.options import ConfigOption, opened, settings
 from driftbus.errors import DriftbusError
 
 
@@ -21,14 +21,10 @@ def explain(
     import orjson
 
     from driftbus.told import explained, stories
-    from driftbus.wiring import open_bus
 
     chosen = settings(ctx, config)
-    bus = open_bus(chosen)
-    try:
+    with opened(chosen) as bus:
         found = [s for s in stories(bus, chosen.topics) if s.newest["episode_id"] == episode]
-    finally:
-        bus.close()
     if not found:
         raise DriftbusError(f"no drift event of {chosen.topics['drift-events']} names episode {episode!r}")
     (story,) = found

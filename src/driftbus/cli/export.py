@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftbus.cli.moments import back_ms
-from driftbus.cli.options import ConfigOption, settings
+from driftbus.cli.options import ConfigOption, opened, settings
 from driftbus.errors import DriftbusError
 
 if TYPE_CHECKING:
@@ -79,18 +79,13 @@ def export(
     chosen = settings(ctx, config)
     corrections = None if as_first_given else chosen.topics["label-corrections"]
 
-    from driftbus.wiring import open_bus
-
-    bus = open_bus(chosen)
-    try:
+    with opened(chosen) as bus:
         if request is not None:
             rows, about = _of_request(bus, chosen, request, corrections, since_onset)
         else:
             partitions = _partitions(bus, chosen, stream or "", all_partitions)
             rows, about = _of_stream(bus, chosen, stream or "", partitions, (from_ms, to_ms), corrections)
         n = _write(rows, out, about)
-    finally:
-        bus.close()
     typer.echo(f"{n:,} row{'' if n == 1 else 's'}" + ("" if out is None else f" in {out}"), err=True)
 
 

@@ -1,8 +1,10 @@
-"""What commands have in common: the configuration they run with."""
+"""What commands have in common: the configuration they run with, and its bus."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:  # the configuration imports pydantic, which `--help` does not need
     from driftbus.config import Settings
+    from driftbus.ports import Bus
 
 CONFIG_HELP = "Configuration file (YAML); else DRIFTBUS_CONFIG, else none."
 
@@ -40,3 +43,12 @@ def settings(ctx: typer.Context, config: Path | None) -> Settings:
     from driftbus.config import load
 
     return load(config_path(ctx, config), os.environ)
+
+
+@contextmanager
+def opened(chosen: Settings) -> Iterator[Bus]:
+    """The configuration's bus, closed afterwards. Raises `BusError`, `ConfigError`."""
+    from driftbus.wiring import open_bus
+
+    with closing(open_bus(chosen)) as bus:
+        yield bus

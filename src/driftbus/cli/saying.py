@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from driftbus.cli.options import opened
 from driftbus.errors import BusError
 
 if TYPE_CHECKING:  # the configuration imports pydantic, which `--help` does not need
@@ -48,11 +49,8 @@ def say(chosen: Settings, stream: str, what: str, by: str | None, **fields: Any)
     except (InvalidRecord, TypeError) as error:
         raise typer.BadParameter(str(error)) from None
 
-    from driftbus.wiring import open_bus
-
     topic = chosen.topics["model-events"]
-    bus = open_bus(chosen)
-    try:
+    with opened(chosen) as bus:
         bus.partitions(topic)  # a missing topic is said at once, not after the delivery's time is over
         producer = bus.producer()
         try:
@@ -62,8 +60,6 @@ def say(chosen: Settings, stream: str, what: str, by: str | None, **fields: Any)
                 raise BusError(f"the event was not delivered to {topic} within {DELIVERY_TIMEOUT_S:.0f} s")
         finally:
             producer.close(0)
-    finally:
-        bus.close()
     return topic
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftbus.cli.options import ConfigOption, settings
+from driftbus.cli.options import ConfigOption, opened, settings
 from driftbus.errors import BusError, MissingTopic
 
 if TYPE_CHECKING:
@@ -36,17 +36,13 @@ def create(
     chosen = settings(ctx, config)  # before anything slow is imported
 
     from driftbus.topics import topic_specs
-    from driftbus.wiring import open_bus
 
-    bus = open_bus(chosen)
-    try:
+    with opened(chosen) as bus:
         count = _agreed(bus, chosen, partitions)
         created = set(bus.create_topics(topic_specs(chosen, count)))
         for full in chosen.topics.values():
             state = "created" if full in created else "exists"
             typer.echo(f"{full}: {state}, {_plural(bus.partitions(full))}")
-    finally:
-        bus.close()
 
 
 def _agreed(bus: Bus, chosen: Settings, wanted: int | None) -> int:
