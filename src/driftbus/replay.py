@@ -19,12 +19,14 @@ from driftbus.config import Settings
 from driftbus.core.block import Run
 from driftbus.core.codec import BUILDERS, unwrapped
 from driftbus.core.encode import drift_event, retrain_request
-from driftbus.core.partition import Partition, StepInput
+from driftbus.core.partition import Partition, StepInput, StepResult
 from driftbus.core.records import Decision, DriftEvent
 from driftbus.errors import InvalidRecord
 
 __all__ = ["CsvColumns", "Summary", "replay"]
 
+# Looks at a partition after a step of it, and changes nothing.
+Watch = Callable[[Partition, StepResult], None]
 # Lines per step: enough for columns to pay, few enough that memory stays small.
 STEP_LINES = 4_096
 # Unusable lines that are kept to be shown; all are counted.
@@ -64,13 +66,17 @@ def replay(
     csv: CsvColumns | None,
     out: BinaryIO,
     progress: Callable[[int, int], None],
+    watch: Watch | None = None,
+    beside: tuple[Settings, Watch] | None = None,
 ) -> Summary:
     """Fold the files' records in order; drift events and retrain requests go to `out` as JSON lines.
 
-    `progress(bytes done, bytes in all)` is called now and then. Raises `DriftbusError` for a file that
-    cannot be read.
+    `progress(bytes done, bytes in all)` is called now and then, `watch` after every step. `beside`: other
+    settings that the same records are folded under, seen by their `Watch` alone. Raises `DriftbusError` for a
+    file that cannot be read.
     """
-    folding = _Replay(settings, out)
+    folding = _Replay(settings, out, watch)
+    other = _Replay(beside[0], None, beside[1]) if beside is not None else None
     gathered: list[Line] = []
     try:
         for item in _read(files, csv, progress):
@@ -80,11 +86,15 @@ def replay(
             gathered.append(item)
             if len(gathered) >= STEP_LINES:
                 folding.fold(gathered)
+                if other is not None:
+                    other.fold(gathered)
                 gathered.clear()
     finally:
         # Also where a file breaks off: what was read before has been decided.
         if gathered:
             folding.fold(gathered)
+            if other is not None:
+                other.fold(gathered)
     return folding.finish()
 
 
@@ -106,9 +116,10 @@ def _read(
 class _Replay:
     """One partition that holds every stream, and what has been read of each topic so far."""
 
-    def __init__(self, settings: Settings, out: BinaryIO) -> None:
+    def __init__(self, settings: Settings, out: BinaryIO | None, watch: Watch | None) -> None:
         self.settings = settings
         self.out = out
+        self.watch = watch
         self.summary = Summary()
         self.partition = Partition(0, settings.stream, settings.limits)
         self.read: dict[str, int] = {}  # topic → records so far: the offset of the next one
@@ -122,6 +133,10 @@ class _Replay:
             )
             for defect in self.partition.defects.values():
                 raise defect  # nobody else waits here: better no answer than half of one
+            if self.watch is not None:
+                self.watch(self.partition, result)
+            if self.out is None:
+                continue
             before = self.partition.corrections - len(result.corrections)
             for pos, decision in result.decisions:
                 corrections = before + bisect_right(result.correction_rows, pos, key=lambda row: row[0])

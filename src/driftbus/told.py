@@ -113,12 +113,12 @@ def explained(story: Story) -> str:
     labelled = data["category"] in ("concept", "label_prior", "labelling")
     seen = opened["outcomes_seen"] if labelled else opened["predictions_seen"]
     counted = f"{seen:,} {'outcomes' if labelled else 'predictions'}"
-    ended = "It is still open." if story.is_open else f"It ended: {_RESOLUTIONS.get(data['resolution'])}."
+    ended = "It is still open." if story.is_open else f"It ended: {RESOLUTIONS.get(data['resolution'])}."
     model = f", model version {data['model_version']}" if data["model_version"] is not None else ""
     paragraphs = [
         f"Episode {data['episode_id']} of stream {data['stream']}{model}",
         "",
-        f"{_CATEGORIES.get(data['category'], data['category'])} {_kind(data)} {ended}",
+        f"{CATEGORIES.get(data['category'], data['category'])} {_kind(data)} {ended}",
         f"It began at {minute(onset['ts'])} (between {minute(onset['earliest'])} and "
         f"{minute(onset['latest'])}) and was found at {minute(opened['detected_at'])}, after {counted}.",
     ]
@@ -148,7 +148,7 @@ def explained(story: Story) -> str:
     return "\n".join(paragraphs)
 
 
-_CATEGORIES = {
+CATEGORIES = {
     "concept": "The model makes more errors than it did.",
     "data": "What the model is given has changed.",
     "prediction": "What the model says has changed.",
@@ -156,7 +156,7 @@ _CATEGORIES = {
     "label_prior": "The classes come in other shares than they did.",
     "labelling": "Predictions and labels do not fit together.",
 }
-_RESOLUTIONS = {
+RESOLUTIONS = {
     "settled": "the new level has held",
     "replaced": "another model took over",
     "passed": "it passed, and all is as before",

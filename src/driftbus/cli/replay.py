@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftbus.cli.options import ConfigOption, settings
+from driftbus.cli.options import ConfigOption, config_path, settings
+from driftbus.errors import DriftbusError
 
 if TYPE_CHECKING:
     from driftbus.adapters.files.tables import CsvColumns
+    from driftbus.config import Settings
     from driftbus.replay import Summary
 
 Progress = Callable[[int, int], None]
@@ -46,28 +48,118 @@ def replay(
     stream: Annotated[
         str | None, typer.Option(metavar="NAME", help="Tables: the stream they are of.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.html", dir_okay=False, help="Write a report: one file, for a browser."),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="Report: known changes (JSON), held against it."
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OTHER.yaml", exists=True, dir_okay=False, help="Report: another configuration beside."
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Run recorded events through the same core as the worker's.
 
     Drift events and retrain requests come as JSON lines on stdout, nothing else; progress and a summary on
     stderr. Exit 1 when a line could not be used.
+
+    \b
+    Examples:
+      driftbus replay events.jsonl.gz --report out.html > decisions.jsonl
+      driftbus replay data.csv --label y --prediction p --report out.html --truth truth.json
+      driftbus replay events.jsonl --config now.yaml --compare next.yaml --report out.html
     """
     columns = _columns(files, label, prediction, score, timestamp, stream)
+    if report is None and (truth or compare):
+        raise typer.BadParameter("--truth and --compare need --report OUT.html")
     chosen = settings(ctx, config)
+    asked = (
+        None if report is None else _Asked(files, report, truth, compare, chosen, config_path(ctx, config))
+    )
 
     from driftbus.replay import replay as run
 
     try:
         with _progress() as progress:
-            summary = run(files, chosen, csv=columns, out=sys.stdout.buffer, progress=progress)
+            summary = run(
+                files,
+                chosen,
+                csv=columns,
+                out=sys.stdout.buffer,
+                progress=progress,
+                watch=asked.watch if asked else None,
+                beside=asked.beside if asked else None,
+            )
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Whoever read us has gone (`| head`): nothing more can be said there, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     _show(summary)
+    if asked is not None:
+        asked.write(summary)
     raise typer.Exit(1 if summary.bad_lines else 0)
+
+
+class _Asked:
+    """A report that was asked for. What it needs is read before the replay, and where it is to stand tried:
+    none runs for an hour to fail then."""
+
+    def __init__(
+        self,
+        files: list[Path],
+        out: Path,
+        truth: Path | None,
+        compare: Path | None,
+        chosen: Settings,
+        config: Path | None,
+    ) -> None:
+        from driftbus.config import load
+        from driftbus.report import Record, differences, read_truth
+
+        self.files, self.out = files, out
+        self.truth = read_truth(truth, files) if truth is not None else None
+        self.record = Record(config.name if config is not None else "defaults", self.truth)
+        self.watch = self.record.step
+        self.beside = None
+        if compare is not None:
+            other = load(compare, os.environ)
+            self.other = Record(compare.name, self.truth)
+            self.beside = (other, self.other.step)
+            self.differences = differences(chosen.fold_document, other.fold_document)
+        if not os.access(out.parent, os.W_OK | os.X_OK):
+            raise typer.BadParameter(
+                f"{out} cannot be written: {out.parent} is no folder that may be written to"
+            )
+
+    def write(self, summary: Summary) -> None:
+        """Write the report, whole or not at all."""
+        from driftbus import __version__
+        from driftbus.report import About, Beside, report
+
+        passed_over = {
+            f"{reason} (a worker would dead-letter it)": n for reason, n in summary.dead_letters.items()
+        }
+        if summary.bad_lines:
+            passed_over["no record"] = summary.bad_lines
+        about = About([path.name for path in self.files], __version__, passed_over)
+        beside = Beside(self.other, self.differences) if self.beside is not None else None
+        document = report(self.record, about, self.truth, beside)
+        beginning = self.out.with_name(f".{self.out.name}.part")
+        try:
+            beginning.write_bytes(document)
+            beginning.replace(self.out)
+        except OSError as error:
+            raise DriftbusError(f"{self.out} cannot be written: {error.strerror}") from error
+        typer.echo(f"report: {self.out} ({len(document) / 1024:,.0f} KiB)", err=True)
 
 
 def _columns(
