@@ -7,7 +7,7 @@ ARGS ?=
 # Two workers, as a small machine has cores; a module that must stay together names its group.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos mutants fuzz soak overload nightly locks
+.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos mutants examples fuzz soak overload nightly locks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,10 @@ chaos: dev ## workers and broker of a real Kafka killed and frozen for 15 minute
 
 mutants: dev ## bugs put into a copy of the tree, one at a time: which test notices each, as a table
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+examples: dev ## the examples around MLflow, with the real client: a trainer, its registry, an alias that moves
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-examples.lock
+	@$(BIN)/python -m pytest examples $(ARGS)
 
 fuzz: dev ## atheris over everything that reads bytes, a minute each (ARGS="--seconds 600 restored")
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-fuzz.lock

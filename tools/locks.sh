@@ -1,5 +1,5 @@
 #!/bin/sh
-# The four locks from pyproject.toml: names, newest versions and hashes, never an address.
+# The five locks from pyproject.toml: names, newest versions and hashes, never an address.
 # They hold for every Python >= 3.11 and every system. Run through `make locks`.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ compile --group build --output-file requirements-build.lock
 compile pyproject.toml --output-file requirements.lock
 # Everything that is needed to run is in the same version here.
 compile pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+compile --group examples --constraint requirements-dev.lock --output-file requirements-examples.lock
 compile --group fuzz --output-file requirements-fuzz.lock
 
 if grep -nE '://|^-' requirements*.lock; then
