@@ -12,10 +12,14 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from driftbus.config import Settings
+from driftbus.config.ingest import Source
 from driftbus.config.model import Document, Stream
-from driftbus.config.texts import TEXTS
+from driftbus.config.texts import SOURCE_TEXTS, TEXTS
 from driftbus.config.values import duration_text
 from driftbus.core.settings import StreamSettings
+from driftbus.sources.picks import shown
+from driftbus.sources.registry import FORMS
+from driftbus.sources.settings import TimePick
 
 HEAD = """\
 # Configuration
@@ -55,6 +59,36 @@ streams:
 ```
 """
 
+SOURCES = """
+## Sources
+
+What `driftbus ingest` reads, and where in it everything stands ([the guide](guides/sources.md)):
+
+```yaml
+ingest:
+  sources:
+    iris: {format: kserve, topics: [kserve-logger], columns: [sepal_length, sepal_width, petal_length, petal_width]}
+    clicks:
+      format: json
+      topics: [shop.events]
+      when: {type: [impression]}
+      stream: "ranking-{country}"
+      prediction_id: impression.id
+      ts: {path: at, unit: s}
+      prediction: impression.clicked_guess
+      features: {position: impression.position, price: /items/0/price}
+```
+
+A value's place is a path (`order.amount`, `items.0.price`), a JSON pointer (`/items/0/price`), text with paths in it
+(`"{region}-{id}"`), `{constant: VALUE}`, or a list of those, of which the first that finds something counts. Around the
+record there are `$key`, `$topic`, `$partition`, `$offset`, `$timestamp`, `$row`, `$header.NAME`, `$attribute.NAME` (of its
+CloudEvent) and `$record.PATH`. Keys of one entry of `ingest.sources`:
+"""
+
+FORMATS = """
+What each format gives by itself; a key of the source takes its place, `null` takes it away:
+"""
+
 # What is not a plain value in the core's settings, or is worked out at start.
 DEFAULTS = {
     "kafka": "`bootstrap.servers: 127.0.0.1:9092`",
@@ -69,6 +103,8 @@ DEFAULTS = {
     "http.tls.key": "none",
     "http.token": "none",
     "http.token_file": "none",
+    "ingest.halves_topic": "`topic_prefix` and `ingest-halves`",
+    "ingest.sources": "none",
     "false_alarms": "none",
     "metrics.windows": "`[1000, 1h]`",
     "retrain.when": "none",
@@ -126,12 +162,38 @@ def _table(keys: list[str], settings: object) -> str:
     return "\n".join(rows)
 
 
+def _source_table() -> str:
+    """The keys of a source; KeyError for one without a text."""
+    if unknown := SOURCE_TEXTS.keys() - Source.model_fields.keys():
+        raise ValueError(f"texts for keys that do not exist: {sorted(unknown)}")
+    formats = ", ".join(f"`{name}`" for name in FORMS)
+    rows = ["| key | what it says |", "|---|---|"]
+    for key in Source.model_fields:
+        rows.append(f"| `{key}` | {SOURCE_TEXTS[key].replace('{formats}', formats)} |")
+    return "\n".join(rows)
+
+
+def _format_table() -> str:
+    rows = ["| format | what it is | its own picks |", "|---|---|---|"]
+    for form in FORMS.values():
+        picks = [
+            f"`{name}`: `{shown(pick.pick if isinstance(pick, TimePick) else pick)}`"
+            + (f" ({pick.unit})" if isinstance(pick, TimePick) and pick.unit != "auto" else "")
+            for name, pick in form.fields.items()
+        ]
+        rows.append(
+            f"| `{form.name}` | [{form.summary}]({form.specification}) | {'; '.join(picks) or 'none'} |"
+        )
+    return "\n".join(rows)
+
+
 def page() -> str:
     """The whole page. KeyError for a key without a text; ValueError for a text without a key."""
     process, stream = list(_sections(Document)), list(_sections(Stream))
     if unknown := TEXTS.keys() - {*process, *stream}:
         raise ValueError(f"texts for keys that do not exist: {sorted(unknown)}")
     parts = [HEAD, _table(process, Settings()), STREAMS, _table(stream, StreamSettings())]
+    parts += [SOURCES, _source_table(), FORMATS, _format_table()]
     return "\n".join(parts) + "\n"
 
 

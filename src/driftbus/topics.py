@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from driftbus.config import Settings
 from driftbus.errors import StateError
 from driftbus.ports import Bus, TopicSpec
+from driftbus.sources import Source
 
 # A stream lives in one partition of each of these, the same in all of them.
 CO_PARTITIONED = ("predictions", "labels", "model-events", "outcomes", "label-corrections", "state")
@@ -70,6 +71,13 @@ _CONFIG: Mapping[str, Mapping[str, str]] = {
 def topic_specs(settings: Settings, partitions: int) -> list[TopicSpec]:
     """All nine topics under the names that `settings` gives them, each with `partitions` partitions."""
     return [TopicSpec(full, partitions, _CONFIG[short]) for short, full in settings.topics.items()]
+
+
+def halves_specs(settings: Settings, partitions: int) -> list[TopicSpec]:
+    """The topic in which halves of inferences wait, where a source of `ingest` has any."""
+    if not any(Source(each).joins for each in settings.ingest.sources):
+        return []
+    return [TopicSpec(settings.halves_topic, partitions, {**_STATE, **_LARGE})]
 
 
 def check_topics(bus: Bus, settings: Settings) -> int:

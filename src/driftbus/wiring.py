@@ -9,14 +9,16 @@ import signal
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from driftbus.config import HttpSettings, Settings, load
 from driftbus.core.settings import Limits
+from driftbus.core.views import Source
 from driftbus.errors import (
     BusError,
     ConfigError,
@@ -28,13 +30,12 @@ from driftbus.errors import (
 )
 from driftbus.patience import LIMIT_S, Patience
 from driftbus.ports import Bus
-from driftbus.topics import check_topics, topic_specs
+from driftbus.topics import check_topics, halves_specs, topic_specs
 from driftbus.watchdog import Heartbeat, Watchdog
 
 if TYPE_CHECKING:
     from driftbus.adapters.http.access import Guard
     from driftbus.adapters.http.server import HttpServer
-    from driftbus.worker import Worker
 
 log = logging.getLogger("driftbus.wiring")
 
@@ -75,14 +76,22 @@ def guard_of(http: HttpSettings) -> Guard:
 
 def run_worker(settings: Settings, config_path: Path | None, ready: Callable[[], None] = lambda: None) -> int:
     """Run the service until SIGTERM or SIGINT; the exit code. `ready` is called once signals are handled."""
+    return _run(_WorkerService(settings, config_path), ready)
+
+
+def run_ingest(settings: Settings, config_path: Path | None) -> int:
+    """Run an ingest worker until SIGTERM or SIGINT; the exit code. Raises `ConfigError` without sources."""
+    return _run(_IngestService(settings, config_path), lambda: None)
+
+
+def _run(service: _Service, ready: Callable[[], None]) -> int:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    service = _Service(settings, config_path)
     signal.signal(signal.SIGTERM, service.on_stop)
     signal.signal(signal.SIGINT, service.on_stop)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, service.on_reload)
-    patience = Patience(min(LIMIT_S, settings.worker.stall_timeout_ms / 3000))
+    patience = Patience(min(LIMIT_S, service.settings.worker.stall_timeout_ms / 3000))
     patience.start()
     ready()
     try:
@@ -91,22 +100,35 @@ def run_worker(settings: Settings, config_path: Path | None, ready: Callable[[],
         patience.stop()
 
 
-class _Service:
+class _Shown(Source, Protocol):
+    """What a service shows; `trouble` says why there is nothing to see."""
+
+    trouble: str | None
+
+
+class _Runs(Protocol):
+    """What a service runs."""
+
+    def stop(self) -> None: ...
+
+
+class _Service(ABC):
     """Runs one worker after another: anew after a fenced transaction, a lost broker, a new configuration."""
 
-    def __init__(self, settings: Settings, config_path: Path | None) -> None:
+    def __init__(self, settings: Settings, config_path: Path | None, source: _Shown) -> None:
         self.settings = settings
         self.config_path = config_path
-        self.worker: Worker | None = None
+        self.worker: _Runs | None = None
         self.stopping = threading.Event()
         self.next_settings: Settings | None = None
         self.server: HttpServer | None = None
         self.heart = Heartbeat()
         self.watchdog = Watchdog(self.heart, settings.worker.stall_timeout_ms / 1000)
-        # River loads with it: not for commands that only open a bus.
-        from driftbus.exposure import WorkerSource
+        self.source = source
 
-        self.source = WorkerSource(lambda: self.watchdog.alive)
+    @abstractmethod
+    def _once(self) -> None:
+        """One run, until `worker` was asked to stop, or something failed."""
 
     def on_stop(self, number: int, frame: FrameType | None) -> None:
         log.info("%s: finishing the step, committing, leaving", signal.Signals(number).name)
@@ -170,6 +192,26 @@ class _Service:
             self.heart.beat("waiting to try again")
             self.stopping.wait(min(1.0, left))
 
+    def _take_over_configuration(self) -> None:
+        if self.next_settings is not None:
+            self.settings, self.next_settings = self.next_settings, None
+            self.watchdog.limit_s = self.settings.worker.stall_timeout_ms / 1000
+            log.info("took over the new configuration")
+
+    def _trouble(self, text: str) -> None:
+        self.source.trouble = text
+
+
+class _WorkerService(_Service):
+    """`driftbus worker`."""
+
+    def __init__(self, settings: Settings, config_path: Path | None) -> None:
+        # River loads with it: not for commands that only open a bus.
+        from driftbus.exposure import WorkerSource
+
+        self._views = WorkerSource(lambda: self.watchdog.alive)
+        super().__init__(settings, config_path, self._views)
+
     def _once(self) -> None:
         from driftbus.worker import Worker
 
@@ -181,30 +223,56 @@ class _Service:
                 # One machine, one file: nobody else would create them, and nothing that exists is changed.
                 bus.create_topics(topic_specs(self.settings, EMBEDDED_PARTITIONS))
             partitions = check_topics(bus, self.settings)
-            self.worker = Worker(
+            self.worker = worker = Worker(
                 bus,
                 replace(self.settings, limits=share(self.settings.limits, partitions)),
                 worker_id(self.settings),
                 self.heart,
             )
-            self.source.watch(self.worker)
+            self._views.watch(worker)
             if self.stopping.is_set():
                 return
-            self.worker.run()
+            worker.run()
         finally:
             self.worker = None
-            self.source.watch(None)
+            self._views.watch(None)
             self.heart.beat("closing the bus")
             bus.close()
 
-    def _take_over_configuration(self) -> None:
-        if self.next_settings is not None:
-            self.settings, self.next_settings = self.next_settings, None
-            self.watchdog.limit_s = self.settings.worker.stall_timeout_ms / 1000
-            log.info("took over the new configuration")
 
-    def _trouble(self, text: str) -> None:
-        self.source.trouble = text
+class _IngestService(_Service):
+    """`driftbus ingest`."""
+
+    def __init__(self, settings: Settings, config_path: Path | None) -> None:
+        from driftbus.ingest import check_sources
+        from driftbus.ingest_views import IngestSource
+
+        check_sources(settings)
+        self._views = IngestSource(lambda: self.watchdog.alive)
+        super().__init__(settings, config_path, self._views)
+
+    def _once(self) -> None:
+        from driftbus.ingest import Ingest
+
+        self.heart.beat("opening the bus")
+        bus = open_bus(self.settings)
+        try:
+            if self.settings.bus == "embedded":
+                bus.create_topics(
+                    [
+                        *topic_specs(self.settings, EMBEDDED_PARTITIONS),
+                        *halves_specs(self.settings, EMBEDDED_PARTITIONS),
+                    ]
+                )
+            self.worker = ingest = Ingest(bus, self.settings, worker_id(self.settings), self.heart)
+            self._views.watch(ingest)
+            if not self.stopping.is_set():
+                ingest.run()
+        finally:
+            self.worker = None
+            self._views.watch(None)
+            self.heart.beat("closing the bus")
+            bus.close()
 
 
 def share(limits: Limits, partitions: int) -> Limits:

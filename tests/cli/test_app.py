@@ -13,7 +13,7 @@ from driftbus.cli.app import COMMANDS, app
 from tests.cli.commands import clean_environ, driftbus
 
 # Reserved by the contract for later issues: a name that does nothing yet is no command.
-RESERVED = ["reference", "ingest", "track"]
+RESERVED = ["reference", "track"]
 HEAVY = ("river", "confluent_kafka", "pydantic", "numpy", "sqlite3")
 
 

@@ -82,7 +82,7 @@ def test_it_has_every_key_of_the_model_and_its_text() -> None:
 
 @pytest.mark.parametrize("key", sorted(EXAMPLES.keys() - {"http.token", "http.token_file", "http.tls.key"}))
 def test_its_examples_are_taken(tmp_path: Path, key: str) -> None:
-    nested: Any = EXAMPLES[key]
+    nested: Any = yaml.safe_load(EXAMPLES[key])
     for part in reversed((key if key != "false_alarms" else f"stream_defaults.{key}").split(".")):
         nested = {part: nested}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(nested))

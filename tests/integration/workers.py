@@ -20,6 +20,9 @@ class WorkerProcess:
     """One `driftbus worker`, with a page and metrics where a `port` is given. Its output goes to a file that
     failures show."""
 
+    command = "worker"
+    assigned = b"assigned partitions"
+
     def __init__(self, config: Path, name: str, port: int | None = None) -> None:
         self.config, self.name, self.port = config, name, port
         self.log = config.parent / f"{name}.log"
@@ -36,7 +39,7 @@ class WorkerProcess:
         }
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "driftbus", "worker", "--config", str(self.config)],
+                [sys.executable, "-m", "driftbus", self.command, "--config", str(self.config)],
                 stdout=out,
                 stderr=out,
                 env=environment,
@@ -56,7 +59,7 @@ class WorkerProcess:
 
     def joined(self) -> bool:
         """Whether it has been given partitions since it was started last."""
-        return b"assigned partitions" in self.log.read_bytes()[self._begins :]
+        return self.assigned in self.log.read_bytes()[self._begins :]
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""

@@ -22,6 +22,7 @@ from driftbus.errors import ConfigError, DriftbusError
 COMMANDS = {
     "demo": "driftbus.cli.demo:demo",
     "worker": "driftbus.cli.worker:worker",
+    "ingest": "driftbus.cli.ingest:ingest",
     "replay": "driftbus.cli.replay:replay",
     "init": "driftbus.cli.init:init",
     "check": "driftbus.cli.check:check",
@@ -53,6 +54,7 @@ Examples:
   driftbus topics create --config prod.yaml
   driftbus check --config prod.yaml
   driftbus worker --config prod.yaml
+  driftbus ingest --config prod.yaml    events that services emit already
   driftbus streams                  every stream in a line, worst first
   driftbus episodes --open          what has changed, and has not settled yet
   driftbus explain EPISODE          one change in plain words, with its numbers

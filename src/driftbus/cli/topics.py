@@ -35,12 +35,13 @@ def create(
     """Create the topics that are missing. Nothing that exists is changed."""
     chosen = settings(ctx, config)  # before anything slow is imported
 
-    from driftbus.topics import topic_specs
+    from driftbus.topics import halves_specs, topic_specs
 
     with opened(chosen) as bus:
         count = _agreed(bus, chosen, partitions)
-        created = set(bus.create_topics(topic_specs(chosen, count)))
-        for full in chosen.topics.values():
+        specs = [*topic_specs(chosen, count), *halves_specs(chosen, count)]
+        created = set(bus.create_topics(specs))
+        for full in (spec.name for spec in specs):
             state = "created" if full in created else "exists"
             typer.echo(f"{full}: {state}, {_plural(bus.partitions(full))}")
 

@@ -41,6 +41,8 @@ EXAMPLES = {
     "http.tls.key": "/etc/driftbus/tls/tls.key",
     "http.token": "… # 16 characters or more: `openssl rand -hex 32`",
     "http.token_file": "/run/secrets/driftbus-token",
+    "ingest.halves_topic": "driftbus.ingest-halves",
+    "ingest.sources": "{iris: {format: kserve, topics: [kserve-logger]}}",
     "false_alarms": "1 per 90d",
 }
 # Where the settings keep what the file calls otherwise.

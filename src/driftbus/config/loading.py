@@ -14,12 +14,14 @@ from pydantic import ValidationError
 from driftbus.config import document
 from driftbus.config.document import Path as KeyPath
 from driftbus.config.environ import CONFIG_VARIABLE, from_environ, merge
+from driftbus.config.ingest import Incomplete, Ingest, ingest_settings
 from driftbus.config.model import TOKEN, TOKENS, Document, Stream, set_values
 from driftbus.config.problems import errors_of, raise_all
 from driftbus.config.settings import HttpSettings, Settings, TlsSettings, WorkerSettings
 from driftbus.config.streams import StreamRules
 from driftbus.core.settings import Limits
 from driftbus.errors import ConfigError
+from driftbus.sources import IngestSettings
 
 # A call in a transaction is given up so long after the transaction's own timeout (adapters/kafka).
 CALL_GRACE_MS = 5_000
@@ -112,6 +114,8 @@ def _settings(tree: dict[str, Any], places: Mapping[KeyPath, str], sources: tupl
             given["kafka"] = type(checked.kafka)({**Settings().kafka, **checked.kafka})
     if "path" in given.pop("embedded", {}):
         given["embedded_path"] = checked.embedded.path
+    if "ingest" in given:
+        given["ingest"] = _ingest(checked.ingest, place)
     if "http" in given:
         given["http"] = _http(given["http"], place)
     for name, kind in (("http", HttpSettings), ("limits", Limits), ("worker", WorkerSettings)):
@@ -127,6 +131,15 @@ def _settings(tree: dict[str, Any], places: Mapping[KeyPath, str], sources: tupl
     )
     raise_all([*_same_topic_twice(settings, place), *_impatient(settings, place)])
     return dataclasses.replace(settings, warnings=_warnings(settings.http, defaults, checked.streams or {}))
+
+
+def _ingest(section: Ingest, place: Callable[[KeyPath], str | None]) -> IngestSettings:
+    """The sources, each complete. Raises `ConfigError`."""
+    try:
+        return ingest_settings(section)
+    except Incomplete as lack:
+        key = "ingest", "sources", lack.source, lack.key
+        raise ConfigError(".".join(key), lack.value, lack.allowed, where=place(key)) from None
 
 
 def _http(given: dict[str, Any], place: Callable[[KeyPath], str | None]) -> dict[str, Any]:

@@ -11,10 +11,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, create_model
+from pydantic import BaseModel, BeforeValidator, PlainValidator, create_model
 from pydantic_core import PydanticCustomError
 
+from driftbus.config.ingest import Ingest
 from driftbus.config.kafka import checked_properties
+from driftbus.config.section import UNSET, Section
+from driftbus.config.section import empty_section as _empty_section
 from driftbus.config.values import (
     AS_LIST,
     AnyScalar,
@@ -43,7 +46,6 @@ from driftbus.core.records import Category, Kind
 from driftbus.core.settings import Limits, Task
 from driftbus.redaction import HIDDEN
 
-UNSET: Any = Field(default=None)
 # The contract's topics by their short names.
 TOPICS = (
     "predictions", "labels", "model-events", "outcomes", "label-corrections",
@@ -136,17 +138,6 @@ def _some_of(names: tuple[str, ...]) -> PlainValidator:
         raise refuse(value, ", ".join(names), nearest(value, names))
 
     return list_of(item)
-
-
-def _empty_section(value: Any) -> Any:
-    """A section with all its keys commented out reads as null and means an empty one."""
-    return {} if value is None else value
-
-
-class Section(BaseModel):
-    """Keys that belong together. Unknown ones are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Join(Section):
@@ -285,6 +276,7 @@ class Document(Section):
     worker: Annotated[Worker, BeforeValidator(_empty_section)] = UNSET
     limits: Annotated[LimitsSection, BeforeValidator(_empty_section)] = UNSET  # type: ignore[valid-type]
     include: Texts = UNSET
+    ingest: Annotated[Ingest, BeforeValidator(_empty_section)] = UNSET
     stream_defaults: StreamSection = UNSET
     streams: Annotated[dict[Name, StreamSection], BeforeValidator(_empty_section)] = UNSET
 

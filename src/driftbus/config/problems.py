@@ -94,7 +94,8 @@ def _all_keys(model: type[BaseModel], path: tuple[str, ...]) -> list[tuple[str, 
         found.append((".".join((*path, name)), name))
         inner = _section(field.annotation)
         if inner is not None:
-            found += _all_keys(inner, (*path, name) if name != "streams" else (*path, name, "NAME"))
+            by_name = name in ("streams", "sources")
+            found += _all_keys(inner, (*path, name, "NAME") if by_name else (*path, name))
     return found
 
 

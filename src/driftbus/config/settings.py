@@ -18,6 +18,7 @@ from driftbus.config.model import TOPICS, Stream
 from driftbus.config.streams import StreamRules
 from driftbus.core.settings import Limits, StreamSettings
 from driftbus.redaction import HIDDEN
+from driftbus.sources import IngestSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Settings:
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: Limits = field(default_factory=Limits)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
     streams: StreamRules = field(default_factory=lambda: StreamRules(Stream(), {}))
     sources: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -120,6 +122,11 @@ class Settings:
         return {
             name: self.topic_names.get(name.replace("-", "_"), self.topic_prefix + name) for name in TOPICS
         }
+
+    @property
+    def halves_topic(self) -> str:
+        """The name on the bus of the topic in which halves of inferences wait."""
+        return self.ingest.halves_topic or f"{self.topic_prefix}ingest-halves"
 
     @property
     def source(self) -> str:
@@ -157,5 +164,6 @@ class Settings:
             "partitioner": self.partitioner,
             "http": self.http.shown(),
             "worker": dataclasses.asdict(self.worker),
+            "ingest": self.ingest.shown(),
             **self.fold_document,
         }

@@ -48,6 +48,12 @@ TEXTS = {
     "limits.max_exported_streams": "Streams with series of their own on `/metrics`.",
     "limits.max_challenger_bytes": "Size of one challenger, bytes; its state is part of snapshots.",
     "include": "Further files, relative to this one (`conf.d/*.yaml`), each over what came before.",
+    "ingest.wait": "How long a request or response waits for its other half, by the clock of the `driftbus ingest` that holds it; "
+    "then it goes to the dead letters.",
+    "ingest.max_waiting": "Halves that one `driftbus ingest` holds; beyond it the oldest go to the dead letters, counted.",
+    "ingest.max_waiting_bytes": "The same in bytes.",
+    "ingest.halves_topic": "The (compacted) topic in which halves wait.",
+    "ingest.sources": "Foreign topics to read, each by a name of your choice; `docs/configuration.md` has their keys.",
     "task": "`classification`, `regression`, `none` (custom signals alone), or `auto`: decided from the first 500 outcomes.",
     "positive_label": "The class that precision, recall, F1 and a single `score` are about.",
     "labels": "Copied into events and `driftbus_stream_info`: team, severity, ….",
@@ -86,4 +92,34 @@ TEXTS = {
     "retrain.max_attempts": "How often one request is published in all.",
     "metrics.windows": "Sliding windows of the metrics: numbers of outcomes, or durations.",
     "metrics.custom": "Metrics of one's own: dotted paths of classes.",
+}  # fmt: skip
+
+# Keys of one entry of `ingest.sources`.
+SOURCE_TEXTS = {
+    "format": "{formats}.",
+    "topics": "The topics to read. Several sources may read one topic, each what its `when` lets through.",
+    "when": "Only records that have these values: `{type: click, $attribute.component: [predictor]}`. Others are left out, and counted.",
+    "rows": "Of `json`: the array along which a record is cut; paths then begin in its elements, `$record.PATH` in the record.",
+    "join": "Of `kserve` and `seldon`: whether requests and responses are joined. `false`: responses are taken alone, without features.",
+    "join_id": "Of `kserve` and `seldon`: the id that both halves have, where it is not the format's own.",
+    "stream": "The stream. Text with `{PATH}` in it; without braces it is what it says.",
+    "prediction_id": "The id that joins a prediction and its label. Where the rows of a record share it, row n is `ID#n`, from 0.",
+    "ts": "The time; else the record's own. `{path: PATH, unit: s}` for numbers that are not milliseconds: `s`, `ms`, `us`, `ns`.",
+    "prediction": "What was predicted. A list of one is its value.",
+    "output": "What stands there: `value`, the prediction itself; `score`, the positive class's probability, which `threshold` cuts; "
+    "`probabilities`, a list or an object, of which the greatest is the prediction.",
+    "threshold": "From which score on the prediction is the second of `classes`.",
+    "classes": "The classes: of `score` two, of `probabilities` one for each element. Else 0, 1, ….",
+    "score": "The score, where it stands apart.",
+    "features": "An object, an array (named by `columns`), or a path for each name: `{amount: order.total}`. `$rest`: every field that "
+    "nothing else of the source takes. `null`: none.",
+    "columns": "Names for features that come without: arrays, CSV, a tensor with a row of several values.",
+    "model_version": "The model's version.",
+    "role": "`production`, `canary` or `shadow`; text with `{PATH}` in it.",
+    "slices": "A path for each slice: `{region: customer.region}`.",
+    "signals": "An object of numbers, or a path for each.",
+    "weight": "The weight.",
+    "label": "What was true. A record may hold a prediction, a label, or both.",
+    "label_ts": "The label's time, where it is not `ts`.",
+    "label_signals": "Signals that come with the label.",
 }  # fmt: skip

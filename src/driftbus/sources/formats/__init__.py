@@ -1,0 +1,1 @@
+"""The foreign formats, one a file; `registry` names them all."""
