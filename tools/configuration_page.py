@@ -105,7 +105,7 @@ DEFAULTS = {
     "http.token_file": "none",
     "ingest.halves_topic": "`topic_prefix` and `ingest-halves`",
     "ingest.sources": "none",
-    "false_alarms": "none",
+    "false_alarms": "`1 per 90d`",
     "metrics.windows": "`[1000, 1h]`",
     "retrain.when": "none",
     "retrain.every": "`null`",

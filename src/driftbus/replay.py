@@ -21,6 +21,7 @@ from driftbus.core.codec import BUILDERS, unwrapped
 from driftbus.core.encode import drift_event, retrain_request
 from driftbus.core.partition import Partition, StepInput, StepResult
 from driftbus.core.records import Decision, DriftEvent
+from driftbus.core.settings import AlarmBudget
 from driftbus.errors import InvalidRecord
 
 __all__ = ["CsvColumns", "Summary", "replay"]
@@ -35,12 +36,16 @@ KEPT_BAD = 20
 
 @dataclass(slots=True)
 class StreamCounts:
-    """What one stream's events gave."""
+    """What one stream's events gave. `allowed`: false alarms of drift that the budget allowed for, at most;
+    `drifts`: episodes of it, true and false."""
 
     predictions: int = 0
     outcomes: int = 0
     episodes: int = 0
     requests: int = 0
+    budget: AlarmBudget = field(default_factory=AlarmBudget)
+    allowed: float = 0.0
+    drifts: int = 0
 
 
 @dataclass(slots=True)
@@ -172,6 +177,9 @@ class _Replay:
                 monitor.ledger.outcomes,
                 sum(monitor.ledger.opened.values()),
                 sum(monitor.policy.requests_total.values()),
+                monitor.settings.false_alarms,
+                monitor.false_alarms_allowed,
+                monitor.ledger.opened.get("concept", 0),
             )
         return self.summary
 

@@ -9,6 +9,8 @@ import pytest
 
 from driftbus.config import load
 from driftbus.core.settings import (
+    DAY_MS,
+    AlarmBudget,
     DetectorSpec,
     JoinPolicy,
     Limits,
@@ -46,7 +48,8 @@ def test_the_contracts_own_example_loads_and_says_what_it_says() -> None:
     assert dataclasses.replace(stream.retrain, rules=()) == RetrainPolicy()
     assert chosen.topics["drift-events"] == "risk.drift"
     assert chosen.source == "prod-eu"
-    assert "false_alarms" in chosen.warnings[0]
+    assert stream.false_alarms == AlarmBudget(1, 90 * DAY_MS)
+    assert chosen.warnings == ()
     assert chosen.stream("other").labels == {}
 
 

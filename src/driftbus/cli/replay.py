@@ -210,10 +210,17 @@ def _progress() -> Iterator[Progress]:
 
 def _show(summary: Summary) -> None:
     """The summary, for people, on stderr."""
+    from driftbus.config.values import duration_text
+
     for name, counts in summary.streams.items():
         typer.echo(
             f"{name}: {counts.predictions} predictions, {counts.outcomes} outcomes, "
             f"{counts.episodes} episodes, {counts.requests} requests",
+            err=True,
+        )
+        typer.echo(
+            f"{name}: false alarms: {counts.budget.count} per {duration_text(counts.budget.span_ms)}, "
+            f"so at most {counts.allowed:.2g} here; {counts.drifts} episodes of concept drift",
             err=True,
         )
     if not summary.streams:

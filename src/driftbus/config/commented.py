@@ -18,7 +18,7 @@ from driftbus.config.model import Document, Stream
 from driftbus.config.settings import Settings
 from driftbus.config.texts import TEXTS
 from driftbus.config.values import duration_text
-from driftbus.core.settings import ChallengerSpec, StreamSettings
+from driftbus.core.settings import AlarmBudget, ChallengerSpec, StreamSettings
 
 HEAD = """\
 # driftbus: every key with its default. Remove the # before a key to change it; all of it may be left out.
@@ -43,7 +43,6 @@ EXAMPLES = {
     "http.token_file": "/run/secrets/driftbus-token",
     "ingest.halves_topic": "driftbus.ingest-halves",
     "ingest.sources": "{iris: {format: kserve, topics: [kserve-logger]}}",
-    "false_alarms": "1 per 90d",
 }
 # Where the settings keep what the file calls otherwise.
 _ELSEWHERE = {
@@ -125,6 +124,8 @@ def _default(key: str, settings: object) -> str | None:
             return duration_text(value)
     if (key.startswith("signals.") and value is None) or isinstance(value, ChallengerSpec):
         return "auto"
+    if isinstance(value, AlarmBudget):
+        return f"{value.count} per {duration_text(value.span_ms)}"
     if key == "metrics.windows":
         return f"[{', '.join(window.text for window in value)}]"
     return _yaml(value if isinstance(value, str | bool | int | float | dict | None) else _plain(value))

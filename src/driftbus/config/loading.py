@@ -130,7 +130,7 @@ def _settings(tree: dict[str, Any], places: Mapping[KeyPath, str], sources: tupl
         sources=sources,
     )
     raise_all([*_same_topic_twice(settings, place), *_impatient(settings, place)])
-    return dataclasses.replace(settings, warnings=_warnings(settings.http, defaults, checked.streams or {}))
+    return dataclasses.replace(settings, warnings=_warnings(settings.http))
 
 
 def _ingest(section: Ingest, place: Callable[[KeyPath], str | None]) -> IngestSettings:
@@ -206,15 +206,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _warnings(http: HttpSettings, defaults: Stream, entries: Mapping[str, Stream]) -> tuple[str, ...]:
-    named = {"stream_defaults": defaults} | {f"streams.{name}": entry for name, entry in entries.items()}
+def _warnings(http: HttpSettings) -> tuple[str, ...]:
     open_door = (
         f"http.host {http.host} is not loopback and there is no http.token_file: whoever reaches the port "
         "reads the names and metrics of all streams",
     )
     is_open = http.enabled and http.token is None and not _is_loopback(http.host)
-    return (open_door if is_open else ()) + tuple(
-        f"{key}.false_alarms is understood but has no effect in this version"
-        for key, entry in named.items()
-        if "false_alarms" in entry.model_fields_set
-    )
+    return open_door if is_open else ()

@@ -100,13 +100,21 @@ def _labels(value: object) -> dict[str, str]:
 
 
 def _false_alarms(value: object) -> str:
-    match = _FALSE_ALARMS.fullmatch(value) if isinstance(value, str) else None
     try:
-        if match and int(match[1]) >= 1 and parse_duration_ms(match[2]) > 0:
-            return f"{int(match[1])} per {duration_text(parse_duration_ms(match[2]))}"
-    except PydanticCustomError:
+        count, span_ms = false_alarms_of(value if isinstance(value, str) else "")
+        if count >= 1 and span_ms > 0:
+            return f"{count} per {duration_text(span_ms)}"
+    except (ValueError, PydanticCustomError):
         pass  # said below, with the whole form
     raise refuse(value, "COUNT per DURATION, such as 1 per 90d")
+
+
+def false_alarms_of(text: str) -> tuple[int, int]:
+    """The count, and the duration in ms. Raises ValueError or what a duration raises."""
+    match = _FALSE_ALARMS.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return int(match[1]), parse_duration_ms(match[2])
 
 
 def _path(value: object) -> Path:

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from driftbus.config.environ import merge
-from driftbus.config.model import Stream, set_values
+from driftbus.config.model import Stream, false_alarms_of, set_values
 from driftbus.core.settings import (
+    AlarmBudget,
     CustomSignal,
     FeaturePolicy,
     JoinPolicy,
@@ -103,7 +104,8 @@ class StreamRules:
 def _settings(values: dict[str, Any]) -> StreamSettings:
     """The core's settings from what the merged entries set; the rest are the core's own defaults."""
     given = dict(values)
-    given.pop("false_alarms", None)  # calibration by a budget has no part in the core yet; `load` warns
+    if "false_alarms" in given:
+        given["false_alarms"] = AlarmBudget(*false_alarms_of(given["false_alarms"]))
     signals = dict(given.pop("signals", {}))
     custom = {name: CustomSignal(**each) for name, each in signals.pop("custom", {}).items()}
     metrics = given.pop("metrics", {})

@@ -23,6 +23,11 @@ class Cries:
     second: tuple[int, Alarm] | None = None
     second_until: int = 0
 
+    @property
+    def caution(self) -> float:
+        """The least of what the waiting alarms ask for beyond the policy's evidence."""
+        return min((alarm.caution for alarm in self.waiting.values()), default=0.0)
+
     def ask(self, alarm: Alarm, seen: int, rows: int) -> None:
         """An alarm that has to be confirmed within so many rows."""
         if not self.waiting:

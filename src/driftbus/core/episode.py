@@ -37,7 +37,8 @@ class Alarm:
     """What a detector cried. `signal` as in the contract (`error`, `feature/x`, …); `direction` +1 up, −1
     down, 0 unknown; `before`, `after` levels; `since`: rows (of the history it belongs to: outcomes for
     concept, predictions else) from the presumed onset to now, None if the detector does not say;
-    `evidence` its statistic; `standing` what it is worth (`core.probes`)."""
+    `evidence` its statistic; `standing` what it is worth (`core.probes`); `caution` nats that its
+    confirmation takes beyond the usual, as the budget of false alarms had it then (`core.pace`)."""
 
     signal: str
     detector: str
@@ -48,6 +49,7 @@ class Alarm:
     since: int | None
     evidence: float
     standing: Standing = "asks"
+    caution: float = 0.0
 
 
 class Told(NamedTuple):

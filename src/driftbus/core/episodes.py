@@ -174,7 +174,7 @@ class Episodes:
         self._reference = better_since(history.columns(self._reference), self._reference)
         columns = history.columns(self._reference)
         step = scan(columns)
-        if (decided and self._policy.agrees(step, columns)) or self._policy.confirms(step, columns):
+        if self._policy.believes(step, columns, decided, self._cries.caution):
             verdict = judge(columns)
             if verdict is not None:
                 return [self._open_on_error(verdict, columns, moment, history)]

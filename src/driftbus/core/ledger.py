@@ -56,6 +56,7 @@ class Ledger:
         self.opened_at: dict[str, int] = {}
         self.resets: deque[ResetView] = deque(maxlen=KEPT)
         self.resets_total = 0
+        self.allowed = 0.0  # false alarms that the budget allowed versions which are forgotten
 
     def take(self, block: Block, rises: Rises) -> None:
         """Count what a step brought, `rises` being the partition's clock over it."""
@@ -187,6 +188,7 @@ class Ledger:
             "episodes": [_row(e) for e in self.episodes],
             "requests": [_row(r) for r in self.requests],
             "deployments": [list(d) for d in self.deployments],
+            "allowed": self.allowed,
             "resets": [self.resets_total, [[*r] for r in self.resets]],
         }
 
@@ -206,6 +208,7 @@ class Ledger:
             self.episodes.append(EpisodeView(*row))
         self.requests.extend(RequestView(*row) for row in state["requests"])
         self.deployments.extend(DeploymentView(*row) for row in state["deployments"])
+        self.allowed = state["allowed"]
         self.resets_total, resets = state["resets"]
         self.resets.extend(ResetView(ts, tuple(what), why) for ts, what, why in resets)
         return self

@@ -123,6 +123,14 @@ class StreamMonitor:
         """The version in production; None before the first prediction."""
         return None if self.current is None else self.versions.get(self.current)
 
+    @property
+    def false_alarms_allowed(self) -> float:
+        """How many false alarms the budget allowed for, over all outcomes so far."""
+        allowed = self.ledger.allowed
+        for version in self.versions.values():
+            allowed += version.pace.expected
+        return allowed
+
     def next_due(self) -> int | None:
         """The event time at which time alone has something to decide."""
         if self._due_known:

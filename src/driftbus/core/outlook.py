@@ -53,9 +53,13 @@ class EpisodePolicy:
     max_updates: int = 8
     limit_ms: int = 30 * DAY_MS
 
-    def confirms(self, step: Step | None, columns: Columns) -> bool:
-        """Whether a rise is real and large enough to matter."""
-        if step is None or step.strength < self.confirm_strength:
+    def believes(self, step: Step | None, columns: Columns, decided: bool, caution: float) -> bool:
+        """Whether an alarm of a detector that decides by itself, or of another, opens an episode."""
+        return (decided and self.agrees(step, columns)) or self.confirms(step, columns, caution)
+
+    def confirms(self, step: Step | None, columns: Columns, caution: float = 0.0) -> bool:
+        """Whether a rise is real and large enough to matter; `caution`: nats that are asked for beyond."""
+        if step is None or step.strength < self.confirm_strength + caution:
             return False
         least = self.min_rise if is_binary(columns) else 0.0
         return step.after - step.before >= max(least, self.min_rise_ratio * abs(step.before))

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from driftbus.core.detectors import registry
 from driftbus.core.detectors.base import Detector, Hit
+from driftbus.core.detectors.focus_bernoulli import FocusBernoulli
+from driftbus.core.detectors.focus_ranks import FocusRanks
 from driftbus.core.settings import DetectorSpec
 
 # Which changes are alarms: any, only upwards (an error), only downwards (a custom signal, better: higher).
@@ -83,6 +85,11 @@ class Probe:
             *(index, self._signal, self._detector.name, direction, before, after, since, hit.evidence),
             standing=self.standing,
         )
+
+    def keep_to(self, rate: float) -> None:
+        """Another budget of false alarms, where the detector keeps to one."""
+        if isinstance(self._detector, FocusBernoulli | FocusRanks):
+            self._detector.keep_to(rate)
 
     def restart(self) -> None:
         """A fresh detector: the scale of the signal is another from now on."""

@@ -38,6 +38,15 @@ class JoinPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmBudget:
+    """False alarms of drift of a stream's error that are accepted: `count` in `span_ms` of event time, and
+    never more than 0.1 per 100,000 outcomes (`detectors.budget.MOST`)."""
+
+    count: int = 1
+    span_ms: int = 90 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
 class FeaturePolicy:
     """Which features are watched. `watch`, `ignore` hold globs; `redact`: never shown by value."""
 
@@ -127,6 +136,7 @@ class StreamSettings:
     features: FeaturePolicy = FeaturePolicy()
     signals: SignalPlan = field(default_factory=SignalPlan)
     challenger: ChallengerSpec | None = field(default_factory=ChallengerSpec)
+    false_alarms: AlarmBudget = AlarmBudget()
     retrain: RetrainPolicy = RetrainPolicy()
     windows: tuple[MetricWindow, ...] = (
         MetricWindow(outcomes=1000, text="1000"),

@@ -128,6 +128,11 @@ class SignalWatch:
         hits = self._memory.take([values[place] for place in places])
         return [replace(hit, index=places[hit.index]) for hit in hits]
 
+    def keep_to(self, rate: float) -> None:
+        """False alarms per number, at most, that the default detectors which decide keep to from now on."""
+        if self.rule.specs is None:
+            self._memory.keep_to(rate)
+
     def level(self) -> tuple[float | None, float | None]:
         """Mean of the reference and of lately, in the signal's own unit; None while too few."""
         return self._memory.levels()
@@ -186,6 +191,10 @@ class _Rows:
             hits.sort(key=_index)  # stable: detectors of one row stay in their order
         return hits
 
+    def keep_to(self, rate: float) -> None:
+        for probe in self._probes:
+            probe.keep_to(rate)
+
     def _follow(self, scaled: Sequence[float]) -> None:
         """Levels for display: the plain mean while young, then exponentially forgetting."""
         n, recent = self._n, self._recent
@@ -240,6 +249,9 @@ class _Bins:
         if full:
             del held[:full]
         return hits
+
+    def keep_to(self, rate: float) -> None:
+        """None of its detectors decides."""
 
     def levels(self) -> tuple[float | None, float | None]:
         return self._level.levels()

@@ -15,6 +15,7 @@ from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
 from driftbus.core.labelled import gaps_of, log_losses
 from driftbus.core.metrics import Performance
+from driftbus.core.pace import Pace
 from driftbus.core.parts import begins_anew, left_open
 from driftbus.core.places import Places
 from driftbus.core.records import Category, Correction
@@ -70,6 +71,7 @@ class VersionMonitor:
             settings.features, settings.signals, max_categories=limits.max_categories
         )
         self.common_class = CommonClass()
+        self.pace = Pace(settings.false_alarms)
         self.watches: dict[str, SignalWatch] = {}
         # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
@@ -140,17 +142,35 @@ class VersionMonitor:
         if self.setup.task == "classification":
             for row in self.common_class.observe(errors, rows.labels, rows.predictions):
                 alarms.append((pos[row], _NO_COMMON_CLASS))
-            self._observe("error", error_rule, errors, pos, "concept", alarms)
+            self._observe_error(error_rule, rows, alarms)
             if scores.count(None) != len(scores):
                 losses = log_losses(rows.labels, scores, settings.positive_label)
                 self._watch("log_loss", log_loss_rule, losses, pos, "concept", alarms)
         else:
-            self._observe("error", regression_rule, errors, pos, "concept", alarms)
+            self._observe_error(regression_rule, rows, alarms)
             squared = [float(e) * e for e in errors]  # an integer would outgrow the 64 bits of the state
             self._observe("squared_error", squared_error_rule, squared, pos, "concept", alarms)
         if rows.challenger_errors is not None and restorable(settings.challenger):
             gaps = gaps_of(errors, rows.challenger_errors)
             self._watch("challenger_gap", challenger_gap_rule, gaps, pos, "concept", alarms)
+
+    def _observe_error(
+        self, rule: Callable[[SignalPlan], SignalRule], rows: OutcomeColumns, alarms: list[PosAlarm]
+    ) -> None:
+        """The error, up to each row at which the budget's rate is reckoned anew."""
+        pos, errors, tss, pace = rows.pos, rows.errors, rows.tss, self.pace
+        while (left := pace.left) <= len(errors):
+            self._observe("error", rule, errors[:left], pos[:left], "concept", alarms)
+            pace.take(tss[:left])
+            self._keep_to_budget()
+            pos, errors, tss = pos[left:], errors[left:], tss[left:]
+        if errors:
+            self._observe("error", rule, errors, pos, "concept", alarms)
+            pace.take(tss)
+
+    def _keep_to_budget(self) -> None:
+        if "error" in self.watches:
+            self.watches["error"].keep_to(self.pace.rate)
 
     def _watch_label_signals(
         self, rows: OutcomeColumns, met: Mapping[str, int], alarms: list[PosAlarm]
@@ -206,8 +226,10 @@ class VersionMonitor:
         watch = self.watches.get(name)
         if watch is None:
             watch = self.watches[name] = SignalWatch(rule(self.setup.settings.signals))
+            self._keep_to_budget()
         for hit in watch.observe(column):
-            alarms.append((pos[hit.index], _alarm(hit, category)))
+            caution = self.pace.caution if name == "error" else 0.0
+            alarms.append((pos[hit.index], _alarm(hit, category, caution)))
 
     def change_task(self, setup: Setup) -> None:
         """The task was decided otherwise: what was learned of outcomes begins anew."""
@@ -215,6 +237,7 @@ class VersionMonitor:
         for name in ("error", "log_loss", "squared_error", "challenger_gap"):
             self.watches.pop(name, None)
         self.common_class = CommonClass()
+        self.pace = Pace(setup.settings.false_alarms)
         self.rows = Rows(History(windows=False), self.rows.predictions)
         self.performance = self._performance(self.windows)
         self.challenger_performance = self._performance(())
@@ -303,6 +326,7 @@ class VersionMonitor:
             "task": self.setup.task,
             "features": self.features.dump(),
             "common_class": self.common_class.dump(),
+            "pace": self.pace.dump(),
             "watches": {name: watch.dump() for name, watch in self.watches.items()},
             "custom_signals": [sorted(self.prediction_signals), sorted(self.label_signals)],
             "outcome_history": self.rows.outcomes.dump(),
@@ -343,6 +367,7 @@ class VersionMonitor:
             if not begins_anew(name, anew, named)
         }
         self.prediction_signals, self.label_signals = map(set, state["custom_signals"])
+        self.pace = Pace.load(state["pace"], settings.false_alarms)
         outcomes = History(windows=False)
         if "history" not in anew:
             outcomes = History.load(state["outcome_history"])
@@ -359,6 +384,7 @@ class VersionMonitor:
         if anew:
             known, left = left_open(known, anew, named, lost)
         self.episodes = Episodes.load(known, setup.stream, self.model_version, self.role, settings.labels)
+        self._keep_to_budget()
         return self, left, lost
 
     def _load_performance(self, state: Any, windows: tuple[Any, ...], custom: bool = True) -> Performance:
@@ -386,9 +412,10 @@ def _feature_category(signal: str) -> Category:
     return "data" if signal.startswith("feature/") else "quality"
 
 
-def _alarm(hit: SignalHit, category: Category) -> Alarm:
+def _alarm(hit: SignalHit, category: Category, caution: float = 0.0) -> Alarm:
     direction: Literal[-1, 0, 1] = 1 if hit.direction > 0 else -1 if hit.direction < 0 else 0
     return Alarm(
         *(hit.signal, hit.detector, category, direction, hit.before, hit.after, hit.since, hit.evidence),
         standing=hit.standing,
+        caution=caution,
     )

@@ -62,6 +62,11 @@ def _entropy(ones: int, rows: int) -> float:
     return ones * log(ones / rows) + others * log(others / rows)
 
 
+def _needs(rate: float) -> tuple[float, float]:
+    """What `budget.at_least` asks of rises and of falls."""
+    return at_least(rate, CONSTANT), at_least(rate * FALL_SHARE, CONSTANT)
+
+
 class FocusBernoulli:
     """See the module's text."""
 
@@ -83,8 +88,7 @@ class FocusBernoulli:
         if mode not in MODES:
             raise ValueError(f"mode: {mode!r} must be one of {', '.join(MODES)}")
         self.name = "focus_bernoulli"
-        self._need = at_least(rate, CONSTANT)
-        self._need_down = at_least(rate * FALL_SHARE, CONSTANT)
+        self._need, self._need_down = _needs(rate)
         self._min_before, self._min_errors = min_before, min_errors
         self._min_rise, self._min_ratio = min_rise, min_ratio
         self._up, self._down = mode != "down", mode != "up"
@@ -99,6 +103,15 @@ class FocusBernoulli:
         self._batch = self._batch_ones = self._batch_behind = 0
         self._last = False
         self._dispersion = Dispersion()
+
+    def keep_to(self, rate: float) -> None:
+        """Another budget, false alarms per value, from the next value on."""
+        need, self._need_down = _needs(rate)
+        if need < self._need:  # corners that were far from it may be near now
+            self._look_at = self._until = self._next_fall = 0
+            for corner in self._falls:
+                corner[4] = 0
+        self._need = need
 
     def update(self, value: float) -> Hit | None:
         """Take one value; the alarm it raised, if any."""

@@ -73,6 +73,7 @@ class FocusGaussian:
             raise ValueError("down_share must lie between 0 and 1")
         if not 0.0 <= min_variance <= LIMIT:
             raise ValueError("min_variance must not be negative")
+        self._down_share = down_share
         self._need_up = at_least(rate, CONSTANT)
         self._need_down = at_least(rate * down_share, CONSTANT)
         self.least_variance = max(min_variance, 1e-300)
@@ -85,6 +86,13 @@ class FocusGaussian:
         self._look_at = 0
         self._variance = 0.0
         self.spread = Spread()
+
+    def keep_to(self, rate: float) -> None:
+        """Another budget, false alarms per value, from the next value on."""
+        need = at_least(rate, CONSTANT)
+        if need < self._need_up:  # corners that were far from it may be near now
+            self._look_at = -1
+        self._need_up, self._need_down = need, at_least(rate * self._down_share, CONSTANT)
 
     def update(self, value: float) -> Hit | None:
         """Take one value; the alarm it raised, if any."""

@@ -68,6 +68,11 @@ class FocusRanks:
         self._sums = 0
         self._squares = self._products = 0.0  # of scores, and of each with the one before it in the same sum
 
+    def keep_to(self, rate: float) -> None:
+        """Another budget, false alarms per value, from the next value on."""
+        self._params["rate"] = min(rate * SUM, 0.1)
+        self._inner.keep_to(min(rate * SUM, 0.1))
+
     def update(self, value: float) -> Hit | None:
         """Take one value; the alarm it raised, if any."""
         hits = self.update_block((value,))
