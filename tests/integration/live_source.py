@@ -16,6 +16,7 @@ from driftbus.core.views import (
     ChartPoint,
     DeploymentView,
     EpisodeView,
+    Estimated,
     FeatureView,
     HistogramView,
     LimitView,
@@ -165,6 +166,9 @@ class LiveSource:
                 "1h": {k: v * 0.98 for k, v in metrics.items()},
             },
             challenger_metrics={k: v * (0.5 if k == "error" else 1.02) for k, v in metrics.items()},
+            estimated=Estimated(
+                {k: v for k, v in metrics.items() if k in ("error", "accuracy", "f1")}, 1_024, None
+            ),
             episodes_opened={"concept": 1} if drifted else {},
             episodes_closed={("concept", "sudden"): 1} if drifted and first else {},
             open_episodes=(self._episode(name, open_=True),) if drifted and not first else (),

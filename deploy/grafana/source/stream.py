@@ -54,7 +54,8 @@ def model() -> list[Placed]:
             "Production beside the challenger: $metric", "Since deployment. A challenger that is clearly better says "
             "that learning from recent rows would help.", "short",
             [target(f"max(driftbus_model_metric{{{metric}}})", "production"),
-             target(f"max(driftbus_challenger_metric{{{metric}}})", "challenger")],
+             target(f"max(driftbus_challenger_metric{{{metric}}})", "challenger"),
+             target(f"max(driftbus_estimated_metric{{{metric}}})", "expected of predictions without labels")],
         )),
         (12, 8, lines(
             "Every metric over the last $window", "All that are computed for the task of this stream.", "short",

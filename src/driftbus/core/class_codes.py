@@ -9,6 +9,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from driftbus.core.classes import is_positive
+
 # Stand-ins for a class beyond the bound: as label or prediction, and as a prediction that is beyond the
 # bound too but not the label, so that folding classes together never makes an error look right.
 OTHER, OTHER_WRONG = -1, -2
@@ -61,10 +63,8 @@ class ClassCodes:
         return code
 
     def is_positive(self, label: Any) -> bool:
-        """Whether a label is the positive class: the configured one, else 1, True or "1"."""
-        if self.positive_label is None:
-            return bool(label == 1 or label == "1")
-        return bool(label == self.positive_label)
+        """Whether a label is the positive class."""
+        return is_positive(label, self.positive_label)
 
     def positive_class(self) -> int | None:
         """The number of the positive class; None when there is none, or (not configured) over two classes."""

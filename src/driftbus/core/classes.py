@@ -7,6 +7,7 @@ one class (equal, with equal hashes), `"1"` is another; the text first seen name
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -95,3 +96,8 @@ class ClassTable:
                 text = label_text(label) or ""
                 texts[text] = texts.get(text, 0) + count
         return texts
+
+
+def is_positive(label: Any, configured: Any) -> bool:
+    """Whether a class is the positive one: the configured one, else `1`, `true` or `"1"`."""
+    return bool(label == 1 or label == "1" if configured is None else label == configured)

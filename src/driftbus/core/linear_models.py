@@ -7,6 +7,7 @@ from contextlib import suppress
 from math import exp
 from typing import Any
 
+from driftbus.core.classes import is_positive
 from driftbus.core.dense import GRADIENT_LIMIT, Descent, linear_descent, logistic_descent
 from driftbus.core.linear import RATE, Linear, Said
 from driftbus.core.records import Features, Json
@@ -84,16 +85,11 @@ class LogisticRegression(Linear):
         self._negative: Json = None
         self._scored = False
 
-    def _is_positive(self, label: Any) -> bool:
-        if self._positive_label is None:
-            return bool(label == 1 or label == "1")
-        return bool(label == self._positive_label)
-
     def _choose_positive(self) -> None:
         """Of two classes the one whose probability is modelled (None: not seen yet), and whether it is *the*
         positive class; without one it is the second that was seen. `_negative` is the other of two."""
         seen = list(self._classes)
-        self._positive = next((label for label in seen if self._is_positive(label)), None)
+        self._positive = next((label for label in seen if is_positive(label, self._positive_label)), None)
         self._scored = self._positive is not None or self._positive_label is not None
         if self._positive is None and len(seen) == 2:
             self._positive = seen[1]

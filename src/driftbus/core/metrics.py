@@ -68,6 +68,11 @@ class Performance:
         return self._custom.failed
 
     @property
+    def classes(self) -> int:
+        """How many classes were seen; 0 for other tasks."""
+        return len(self._book.codes.classes) if isinstance(self._book, ClassBook) else 0
+
+    @property
     def outcomes(self) -> int:
         """Outcomes since deployment."""
         return self._n

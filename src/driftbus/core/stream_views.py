@@ -12,6 +12,7 @@ from driftbus.core.version import VersionMonitor
 from driftbus.core.views import (
     ChartPoint,
     EpisodeView,
+    Estimated,
     RequestView,
     StreamDetail,
     StreamView,
@@ -29,9 +30,10 @@ class Levels(NamedTuple):
     metrics: Mapping[str, float]
     windowed: Mapping[str, Mapping[str, float]]
     challenger: Mapping[str, float]
+    estimated: Estimated | None
 
 
-NO_LEVELS = Levels(None, {}, {}, {})
+NO_LEVELS = Levels(None, {}, {}, {}, None)
 
 
 def levels_of(monitor: StreamMonitor) -> Levels:
@@ -41,7 +43,7 @@ def levels_of(monitor: StreamMonitor) -> Levels:
         return NO_LEVELS
     read = version.performance.read
     windowed = {window.text: read(window) for window in monitor.settings.windows}
-    return Levels(version, read(), windowed, version.challenger_performance.read())
+    return Levels(version, read(), windowed, version.challenger_performance.read(), version.estimated())
 
 
 def stream_view(monitor: StreamMonitor, partition: int, levels: Levels | None = None) -> StreamView:
@@ -72,6 +74,7 @@ def stream_view(monitor: StreamMonitor, partition: int, levels: Levels | None = 
         metrics=levels.metrics,
         windowed=levels.windowed,
         challenger_metrics=levels.challenger,
+        estimated=levels.estimated,
         episodes_opened=dict(ledger.opened),
         episodes_closed=dict(ledger.closed),
         open_episodes=open_episodes,

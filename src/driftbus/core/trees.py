@@ -7,6 +7,7 @@ from typing import Any
 
 from river import forest, tree
 
+from driftbus.core.classes import is_positive
 from driftbus.core.records import Features, Json
 
 # Constructors by name and task.
@@ -99,13 +100,8 @@ class RiverModel:
         if not chances:
             return None, None
         guess = max(chances, key=chances.__getitem__)
-        positive = [chance for label, chance in chances.items() if self._is_positive(label)]
+        positive = [chance for label, chance in chances.items() if is_positive(label, self._positive_label)]
         return guess, float(positive[0]) if positive and len(chances) <= 2 else None
-
-    def _is_positive(self, label: Any) -> bool:
-        if self._positive_label is None:
-            return bool(label == 1 or label == "1")
-        return bool(label == self._positive_label)
 
     def _count(self) -> None:
         self._labels += 1

@@ -11,6 +11,7 @@ from driftbus.core.challenger import restorable
 from driftbus.core.columns import OutcomeColumns, PredictionColumns
 from driftbus.core.common_class import WINDOW, CommonClass
 from driftbus.core.episodes import Alarm, Episodes, Rows
+from driftbus.core.estimate import Estimate
 from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
 from driftbus.core.labelled import gaps_of, log_losses
@@ -31,6 +32,7 @@ from driftbus.core.signals import (
     score_rule,
 )
 from driftbus.core.task import outcome_error
+from driftbus.core.views import Estimated
 from driftbus.core.watched import LABEL_SIGNAL, named_rule, rule_of, squared_error_rule
 
 PosAlarm = tuple[int, Alarm]
@@ -72,6 +74,7 @@ class VersionMonitor:
         )
         self.common_class = CommonClass()
         self.pace = Pace(settings.false_alarms)
+        self.estimate = Estimate()
         self.watches: dict[str, SignalWatch] = {}
         # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
@@ -109,6 +112,8 @@ class VersionMonitor:
             alarms.append((pos[hit.index], _alarm(hit, _feature_category(hit.signal))))
         if scores.count(None) != len(scores):
             self._watch("score", score_rule, scores, pos, "prediction", alarms)
+            if self.setup.task == "classification":
+                self.estimate.predicted(scores, rows.predictions, self.setup.settings.positive_label)
         if signals.count(None) != len(signals):
             names = {name for row in signals if row for name in row}
             known = self.prediction_signals
@@ -146,6 +151,7 @@ class VersionMonitor:
             if scores.count(None) != len(scores):
                 losses = log_losses(rows.labels, scores, settings.positive_label)
                 self._watch("log_loss", log_loss_rule, losses, pos, "concept", alarms)
+                self.estimate.came(scores, rows.predictions, rows.labels, settings.positive_label)
         else:
             self._observe_error(regression_rule, rows, alarms)
             squared = [float(e) * e for e in errors]  # an integer would outgrow the 64 bits of the state
@@ -171,6 +177,10 @@ class VersionMonitor:
     def _keep_to_budget(self) -> None:
         if "error" in self.watches:
             self.watches["error"].keep_to(self.pace.rate)
+
+    def estimated(self) -> Estimated | None:
+        """How well it does on predictions whose labels have not come; None where scores do not tell."""
+        return self.estimate.read() if self.performance.classes <= 2 else None
 
     def _watch_label_signals(
         self, rows: OutcomeColumns, met: Mapping[str, int], alarms: list[PosAlarm]
@@ -238,6 +248,7 @@ class VersionMonitor:
             self.watches.pop(name, None)
         self.common_class = CommonClass()
         self.pace = Pace(setup.settings.false_alarms)
+        self.estimate = Estimate()
         self.rows = Rows(History(windows=False), self.rows.predictions)
         self.performance = self._performance(self.windows)
         self.challenger_performance = self._performance(())
@@ -327,6 +338,7 @@ class VersionMonitor:
             "features": self.features.dump(),
             "common_class": self.common_class.dump(),
             "pace": self.pace.dump(),
+            "estimate": self.estimate.dump(),
             "watches": {name: watch.dump() for name, watch in self.watches.items()},
             "custom_signals": [sorted(self.prediction_signals), sorted(self.label_signals)],
             "outcome_history": self.rows.outcomes.dump(),
@@ -373,6 +385,7 @@ class VersionMonitor:
             outcomes = History.load(state["outcome_history"])
         self.rows = Rows(outcomes, Places.load(state["prediction_places"]))
         if "metrics" not in anew:
+            self.estimate = Estimate.load(state["estimate"])
             self.performance = self._load_performance(state["performance"], self.windows)
             self.slices = {
                 name: self._load_performance(p, (), custom=False) for name, p in state["slices"].items()

@@ -71,6 +71,15 @@ class RequestView:
     ended_ms: int | None = None
 
 
+class Estimated(NamedTuple):
+    """How well a classifier is expected to do on its newest predictions, by their scores, before labels come:
+    metrics by name, over how many `rows`, and why that may not be believed (`doubt`; None: it may)."""
+
+    metrics: Numbers
+    rows: int
+    doubt: str | None
+
+
 class DeploymentView(NamedTuple):
     """A model version's first sight (`rolled_back` True when it came by a rollback)."""
 
@@ -153,6 +162,7 @@ class StreamView:
     metrics: Numbers = field(default_factory=dict)
     windowed: Mapping[str, Numbers] = field(default_factory=dict)
     challenger_metrics: Numbers = field(default_factory=dict)
+    estimated: Estimated | None = None
     episodes_opened: Counts = field(default_factory=dict)  # category → n
     episodes_closed: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (category, kind) → n
     open_episodes: tuple[EpisodeView, ...] = ()

@@ -125,6 +125,12 @@ class _Levels:
         return template.replace("\0", at.replace("%", "%%")) % tuple(values.values())
 
 
+def _believed(view: StreamView) -> Mapping[str, float]:
+    """What is expected before labels come, unless that is doubted."""
+    estimated = view.estimated
+    return {} if estimated is None or estimated.doubt is not None else estimated.metrics
+
+
 def _levels(metric: Metric, get: Callable[[StreamView], Mapping[str, float]]) -> Callable[[Rows], Family]:
     """The metrics of every stream."""
 
@@ -232,6 +238,7 @@ STREAM_FAMILIES: tuple[Callable[[Rows], Family], ...] = (
     _levels(t.MODEL_METRIC, attrgetter("metrics")),
     _windows,
     _levels(t.CHALLENGER_METRIC, attrgetter("challenger_metrics")),
+    _levels(t.ESTIMATED_METRIC, _believed),
     _keyed(t.EPISODES_OPENED, attrgetter("episodes_opened"), CATEGORIES),
     _closed,
     _keyed(t.EPISODE_OPEN, _open_by_category, CATEGORIES),
