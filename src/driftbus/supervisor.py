@@ -183,13 +183,18 @@ def end_with(parent: int) -> None:
     threading.Thread(target=wait, name="supervised", daemon=True).start()
 
 
-def environments(processes: int, port: int, worker_id: str | None, host: str) -> list[dict[str, str]]:
-    """What each of several workers is told beside the configuration: a port and a name of its own.
+def environments(
+    processes: int, port: int, worker_id: str | None, host: str, listening: str | None = None
+) -> list[dict[str, str]]:
+    """What each of several workers is told beside the configuration: a port and a name of its own, and where
+    the others are (`listening`: scheme and host of all of them, None: that is not told).
 
     Worker i listens on `port` + i, or, like `port` 0, anywhere; it is named after that, or after the
     configured `worker_id`, so that its transactions are the same after every restart.
     """
     found = []
+    peers = ", ".join(f'"{listening}:{port + i}"' for i in range(processes))
+    known = {"DRIFTBUS_HTTP__PEERS": f"[{peers}]"} if listening is not None and port else {}
     for i in range(processes):
         if worker_id is not None:
             name = f"{worker_id}-{i}"
@@ -201,6 +206,7 @@ def environments(processes: int, port: int, worker_id: str | None, host: str) ->
                 "DRIFTBUS_WORKER_ID": name,
                 # Crash-only: whoever starts it again is here.
                 "DRIFTBUS_WORKER__RESTART": "false",
+                **known,
             }
         )
     return found

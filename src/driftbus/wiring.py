@@ -35,6 +35,7 @@ from driftbus.watchdog import Heartbeat, Watchdog
 
 if TYPE_CHECKING:
     from driftbus.adapters.http.access import Guard
+    from driftbus.adapters.http.peers import Peers
     from driftbus.adapters.http.server import HttpServer
 
 log = logging.getLogger("driftbus.wiring")
@@ -72,6 +73,15 @@ def guard_of(http: HttpSettings) -> Guard:
     if http.tls is None:
         return Guard(token=http.token)
     return Guard(http.tls.cert, http.tls.key, http.token)
+
+
+def peers_of(http: HttpSettings) -> Peers | None:
+    """The group's other workers, for the page; None where none are known. Raises `ConfigError`."""
+    from driftbus.adapters.http.peers import Peers, trusting
+
+    if not http.peers:
+        return None
+    return Peers(http.peers, http.token, trusting(http.tls.cert if http.tls is not None else None))
 
 
 def run_worker(settings: Settings, config_path: Path | None, ready: Callable[[], None] = lambda: None) -> int:
@@ -141,7 +151,7 @@ class _Service(ABC):
         try:
             found = load(self.config_path, os.environ)
             if self.server is not None:
-                self.server.renew(guard_of(found.http))
+                self.server.renew(guard_of(found.http), peers_of(found.http))
             self.next_settings = found
         except ConfigError as error:
             for one in (error, *error.others):
@@ -155,7 +165,7 @@ class _Service(ABC):
 
         http = self.settings.http
         if http.enabled:
-            self.server = HttpServer(self.source, http.host, http.port, guard_of(http))
+            self.server = HttpServer(self.source, http.host, http.port, guard_of(http), peers_of(http))
             self.server.start()
             log.info("page and metrics at %s", self.server.url)
         self.watchdog.start()

@@ -86,7 +86,11 @@ def test_the_list_is_worst_first_and_can_be_cut(server: HttpServer) -> None:
     names = [entry["stream"] for entry in body["streams"]]
     # `churn` has an open episode, `fraud` had one and was retrained, the others never had any.
     assert names == ["churn", "fraud", "control", "credit-limit", "house-prices", "search-rank"]
-    assert body["totals"] == {"streams": 6, "episodes_open": 1, "requests_in_flight": 1}
+    states = {"set_aside": 0, "drifting": 1, "retraining": 0, "unlabelled": 0, "steady": 5}
+    assert body["totals"] == {
+        "streams": 6, "episodes_open": 1, "requests_in_flight": 1, "states": states,
+    }  # fmt: skip
+    assert [w["worker_id"] for w in body["workers"]] == ["driftbus-host-8711"]
     assert body["matching"] == 6
     assert body["worker"]["worker_id"] == "driftbus-host-8711"
     assert body["worker"]["limits"]["max_pending"] == {"used": 2402, "limit": 2_000_000}
@@ -97,6 +101,11 @@ def test_the_list_is_worst_first_and_can_be_cut(server: HttpServer) -> None:
     assert [entry["stream"] for entry in some["streams"]] == ["credit-limit"]
     assert (some["totals"]["streams"], some["matching"]) == (6, 1)
     assert len(some["streams"][0]["chart"]["ts_ms"]) == 120
+    # Every word, in the name or in a label; and a state.
+    found = json.loads(ask(server, "/api/streams?q=team:risk+ch&brief=1")[2])["streams"]
+    assert [(entry["stream"], entry["state"]) for entry in found] == [("churn", "drifting")]
+    assert json.loads(ask(server, "/api/streams?state=steady&q=fraud")[2])["matching"] == 1
+    assert json.loads(ask(server, "/api/streams?state=drifting&q=fraud")[2])["matching"] == 0
     # What makes no sense changes nothing.
     assert len(json.loads(ask(server, "/api/streams?limit=-1&charts=x")[2])["streams"]) == 6
 

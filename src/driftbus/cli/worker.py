@@ -15,7 +15,7 @@ from driftbus.cli.options import ConfigOption, config_path, settings
 from driftbus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from driftbus.config import Settings
+    from driftbus.config import HttpSettings, Settings
 
 # A machine has so many cores at most, and a worker needs one.
 MOST_PROCESSES = 256
@@ -59,6 +59,15 @@ def worker(
     raise typer.Exit(run_worker(chosen, path, ready=lambda: end_with(0) if supervised else None))
 
 
+def _listening(http: HttpSettings) -> str | None:
+    """Scheme and host at which workers of this machine reach each other; None where that is theirs to say:
+    a certificate holds for names that nobody here knows."""
+    if http.peers or http.tls is not None or not http.enabled:
+        return None
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(http.host, http.host)  # noqa: S104
+    return f"http://[{host}]" if ":" in host else f"http://{host}"
+
+
 def _supervise(
     chosen: Settings, path: Path | None, processes: int, log_level: LogLevel, log_format: LogFormat
 ) -> int:
@@ -77,5 +86,5 @@ def _supervise(
         first_wait_s=chosen.worker.restart_wait_ms / 1000,
         healthy_s=max(180.0, 2 * chosen.worker.stall_timeout_ms / 1000),
     )
-    told = environments(processes, port, chosen.worker_id, socket.gethostname())
+    told = environments(processes, port, chosen.worker_id, socket.gethostname(), _listening(chosen.http))
     return Supervisor(command, told, policy).run()

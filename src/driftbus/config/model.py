@@ -10,6 +10,7 @@ import dataclasses
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, PlainValidator, create_model
 from pydantic_core import PydanticCustomError
@@ -83,6 +84,23 @@ def _instance(value: object) -> str:
     if not text or _NOT_IN_URI.search(text):
         raise refuse(value, "a URI reference without spaces, such as prod-eu or https://example.org/driftbus")
     return text
+
+
+def _peer(value: object) -> str:
+    text = text_of(value)
+    allowed = (
+        "an address such as http://worker-2:8711, or dns+http://workers:8711 for all that a name stands for"
+    )
+    try:
+        parts = urlsplit(text or "")
+        port = parts.port
+    except ValueError:
+        raise refuse(value, allowed) from None
+    plain = parts.scheme.removeprefix("dns+") in ("http", "https") and not parts.path.strip("/")
+    # A name and a password in it would be shown where addresses are.
+    if not (plain and parts.hostname and port) or "@" in parts.netloc or parts.query or parts.fragment:
+        raise refuse(value, allowed)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _labels(value: object) -> dict[str, str]:
@@ -236,6 +254,7 @@ class Http(Section):
     tls: Annotated[Tls, BeforeValidator(_empty_section)] = UNSET
     token: Annotated[str, PlainValidator(_token)] = UNSET
     token_file: Annotated[Path, PlainValidator(_file_path)] = UNSET
+    peers: Annotated[tuple[str, ...], list_of(_peer), AS_LIST] = UNSET
 
 
 class Worker(Section):

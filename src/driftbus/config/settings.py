@@ -33,7 +33,8 @@ class TlsSettings:
 class HttpSettings:
     """Where `/metrics`, `/livez`, `/readyz`, the page and its API are served; loopback by default.
 
-    `tls` None: in clear text. `token`: what whoever asks has to show, but at `/livez` and `/readyz`.
+    `tls` None: in clear text. `token`: what whoever asks has to show, but at `/livez` and `/readyz`. `peers`:
+    where the group's other workers serve the same.
     """
 
     enabled: bool = True
@@ -41,6 +42,7 @@ class HttpSettings:
     port: int = 8711
     tls: TlsSettings | None = None
     token: str | None = field(default=None, repr=False)
+    peers: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, Any]:
         """As plain JSON values, the token hidden."""
@@ -51,6 +53,7 @@ class HttpSettings:
             "port": self.port,
             "tls": tls,
             "token": self.token and HIDDEN,
+            "peers": list(self.peers),
         }
 
 

@@ -27,6 +27,9 @@ TEXTS = {
     "http.token": "What whoever asks has to show, as `Authorization: Bearer TOKEN` or as the password of a browser's login, "
     "everywhere but at `/livez` and `/readyz`. Better from the environment (`DRIFTBUS_HTTP__TOKEN`) or from a file. Never shown.",
     "http.token_file": "A file that holds the token. SIGHUP reads it anew.",
+    "http.peers": "Where the group's other workers listen, so that the page of each shows every stream of the group: addresses "
+    "(`http://worker-2:8711`), or `dns+http://workers:8711` for all that a name stands for. A worker may stand in its own list. They are shown "
+    "this worker's token; a certificate must be trusted by this machine, or be this worker's own. `--processes N` fills it by itself.",
     "worker.max_records": "Records of one step (one transaction) at most.",
     "worker.commit_interval": "How long a step gathers records when few come.",
     "worker.restart": "A fenced worker begins anew in the same process, instead of ending with exit code 1.",

@@ -51,9 +51,46 @@ def worker_json(worker: WorkerView) -> dict[str, Any]:
     return shown
 
 
-def totals_json(views: Sequence[StreamView]) -> dict[str, int]:
+def state_of(view: StreamView) -> str:
+    """What the list can be filtered by: `set_aside`, `drifting`, `retraining`, `unlabelled` or `steady`."""
+    if view.defect is not None:
+        return "set_aside"
+    if any(not episode.muted for episode in view.open_episodes):
+        return "drifting"
+    if view.request_in_flight is not None:
+        return "retraining"
+    return "steady" if view.outcomes_total else "unlabelled"
+
+
+def matches(view: StreamView, words: Sequence[str], state: str | None) -> bool:
+    """Whether each word stands in the stream's name or in one of its labels (`team:risk`), whatever the case,
+    and it is in that state."""
+    if state and state_of(view) != state:
+        return False
+    if not words:
+        return True
+    texts = [view.stream.casefold(), *(f"{key}:{value}".casefold() for key, value in view.labels.items())]
+    return all(any(word in text for text in texts) for word in words)
+
+
+def lately(view: StreamView) -> float | None:
+    """The error lately: of the first window that knows one, else since the deployment."""
+    for metrics in (*view.windowed.values(), view.metrics):
+        for name in ("error", "mae"):
+            if name in metrics:
+                return metrics[name]
+        if "accuracy" in metrics:
+            return 1 - metrics["accuracy"]
+    return None
+
+
+def totals_json(views: Sequence[StreamView]) -> dict[str, Any]:
     """Counts over all streams of the worker, whatever part of them is listed."""
     return {
+        "states": {
+            state: sum(state_of(view) == state for view in views)
+            for state in ("set_aside", "drifting", "retraining", "unlabelled", "steady")
+        },
         "streams": len(views),
         "episodes_open": sum(len(view.open_episodes) for view in views),
         "requests_in_flight": sum(view.request_in_flight is not None for view in views),
@@ -64,7 +101,33 @@ def stream_json(view: StreamView) -> dict[str, Any]:
     """A stream in numbers; closed episodes as category → kind → n."""
     shown = _fields(view)
     shown["episodes_closed"] = _nested(view.episodes_closed)
+    shown["rank"], shown["state"], shown["error"] = badness(view), state_of(view), lately(view)
     return shown
+
+
+def brief_json(view: StreamView) -> dict[str, Any]:
+    """What a list of streams shows of each: a fifth of all that is known."""
+    return {
+        "stream": view.stream,
+        "labels": view.labels,
+        "state": state_of(view),
+        "rank": badness(view),
+        "error": lately(view),
+        "predictions_total": view.predictions_total,
+        "outcomes_total": view.outcomes_total,
+        "request_in_flight": view.request_in_flight,
+        "defect": view.defect,
+        "open_episodes": [
+            {
+                "category": episode.category,
+                "kind": episode.kind,
+                "muted": episode.muted,
+                "acknowledged": episode.acknowledged,
+                "onset_ms": episode.onset_ms,
+            }
+            for episode in view.open_episodes
+        ],
+    }
 
 
 def detail_json(detail: StreamDetail) -> dict[str, Any]:

@@ -11,36 +11,20 @@ import io
 import logging
 import ssl
 import threading
-import time
-from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from socket import AF_INET6
 from socketserver import TCPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote
 
-from driftbus.adapters.http import api
 from driftbus.adapters.http.access import IDLE_S, MAX_CONNECTIONS, REQUEST_S, Guard, Reading, TooLarge
-from driftbus.adapters.http.exposition import OPENMETRICS_TYPE, TEXT_TYPE
-from driftbus.adapters.http.prometheus import Exposition
+from driftbus.adapters.http.pages import Answer, Pages
+from driftbus.adapters.http.peers import Peers
 from driftbus.core.views import Source
 from driftbus.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-_JSON = "application/json"
-_PLAIN = "text/plain; charset=utf-8"
-# What the page is made of; nothing else is served from disk, so no path can lead anywhere.
-_STATIC = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/static/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/static/chart.js": ("chart.js", "text/javascript; charset=utf-8"),
-    "/static/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/favicon.ico": ("icon.svg", "image/svg+xml"),
-    "/static/icon.svg": ("icon.svg", "image/svg+xml"),
-}
 _SECURITY_HEADERS = (
     # Scripts, styles, images and data from here only; never inside a frame of another page.
     (
@@ -55,18 +39,21 @@ _SECURITY_HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cache-Control", "no-store"),
 )
-# Streams that the list gives with a chart each when asked (`?charts=`): more cannot be looked at at once.
-_MAX_CHARTS = 50
 
 
 class HttpServer:
-    """Serves a `Source` until closed. Raises `ConfigError` when host and port cannot be had, or the
-    certificate not be used."""
+    """Serves a `Source` until closed, and beside it what `peers` say. Raises `ConfigError` when host and port
+    cannot be had, or the certificate not be used."""
 
     def __init__(
-        self, source: Source, host: str = "127.0.0.1", port: int = 8711, guard: Guard | None = None
+        self,
+        source: Source,
+        host: str = "127.0.0.1",
+        port: int = 8711,
+        guard: Guard | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        self._views = _Pages(source)
+        self._views = Pages(source, peers)
         guard = guard or Guard()
         context = guard.context()
         try:
@@ -95,11 +82,12 @@ class HttpServer:
         scheme = "http" if self._server.context is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
-    def renew(self, guard: Guard) -> None:
-        """Another token or certificate, or new files of the same names, for connections from now on. Raises
-        `ConfigError` and changes nothing where the certificate cannot be used."""
+    def renew(self, guard: Guard, peers: Peers | None = None) -> None:
+        """Another token or certificate, or new files of the same names, and other peers, for connections from
+        now on. Raises `ConfigError` and changes nothing where the certificate cannot be used."""
         self._server.context = guard.context()
         self._server.guard = guard
+        self._views.peers = peers
 
     def start(self) -> None:
         self._thread.start()
@@ -120,20 +108,7 @@ class HttpServer:
         self.close()
 
 
-class _Answer:
-    """One answer before it is sent."""
-
-    def __init__(
-        self,
-        body: bytes,
-        content_type: str = _PLAIN,
-        status: HTTPStatus = HTTPStatus.OK,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        self.body, self.content_type, self.status, self.headers = body, content_type, status, headers
-
-
-_NEEDS_TOKEN = _Answer(
+_NEEDS_TOKEN = Answer(
     b"a token is needed: as a Bearer token, or as the password of a login\n",
     status=HTTPStatus.UNAUTHORIZED,
     headers=(
@@ -141,96 +116,9 @@ _NEEDS_TOKEN = _Answer(
         ("WWW-Authenticate", 'Basic realm="driftbus", charset="UTF-8"'),
     ),
 )
-_ONLY_READING = _Answer(
+_ONLY_READING = Answer(
     b"only GET and HEAD\n", status=HTTPStatus.METHOD_NOT_ALLOWED, headers=(("Allow", "GET, HEAD"),)
 )
-
-
-class _Pages:
-    """Which path answers with what; knows nothing of sockets."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._exposition = Exposition()
-        # One scrape at a time: two at once would only make both slower.
-        self._scrape = threading.Lock()
-        folder = files("driftbus.adapters.http") / "static"
-        self._static = {
-            path: (folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in _STATIC.items()
-        }
-        self._paths: dict[str, Callable[[dict[str, str], str], _Answer]] = {
-            "/metrics": self._metrics,
-            "/livez": self._livez,
-            "/readyz": self._readyz,
-            "/api/streams": self._streams,
-        }
-
-    def answer(self, target: str, accept: str) -> _Answer:
-        """The answer to a request target (path and query) and an Accept header."""
-        path, _, query_text = target.partition("?")
-        query = {key: values[-1] for key, values in parse_qs(query_text).items()}
-        if path in self._static:
-            return _Answer(*self._static[path])
-        if path in self._paths:
-            return self._paths[path](query, accept)
-        if path.startswith("/api/streams/"):
-            return self._stream(unquote(path.removeprefix("/api/streams/")))
-        return _Answer(b"not found\n", status=HTTPStatus.NOT_FOUND)
-
-    def _metrics(self, query: dict[str, str], accept: str) -> _Answer:
-        openmetrics = "application/openmetrics-text" in accept
-        with self._scrape:
-            began = time.perf_counter()
-            body = self._exposition.page(
-                self._source.worker(), self._source.streams(), openmetrics=openmetrics
-            )
-            self._exposition.took(time.perf_counter() - began)
-        return _Answer(body, OPENMETRICS_TYPE if openmetrics else TEXT_TYPE)
-
-    def _livez(self, query: dict[str, str], accept: str) -> _Answer:
-        if self._source.alive():
-            return _Answer(b"alive\n")
-        return _Answer(b"the loop has stopped\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
-
-    def _readyz(self, query: dict[str, str], accept: str) -> _Answer:
-        if self._source.ready():
-            return _Answer(b"ready\n")
-        why = self._source.worker().not_ready or ("starting",)
-        body = "not ready\n" + "".join(f"- {reason}\n" for reason in why)
-        return _Answer(body.encode(errors="replace"), status=HTTPStatus.SERVICE_UNAVAILABLE)
-
-    def _streams(self, query: dict[str, str], accept: str) -> _Answer:
-        """All streams, worst first. `q` keeps names that contain it, `limit` cuts, `charts` adds a chart to
-        that many of the first."""
-        views = list(self._source.streams())
-        totals = api.totals_json(views)
-        wanted = query.get("q", "").casefold()
-        if wanted:
-            views = [view for view in views if wanted in view.stream.casefold()]
-        matching = len(views)
-        views = api.worst_first(views)[: _whole(query.get("limit"), matching)]
-        shown = [api.stream_json(view) for view in views]
-        for entry in shown[: min(_whole(query.get("charts"), 0), _MAX_CHARTS)]:
-            entry["chart"] = api.chart_json(self._source.chart(entry["stream"]))
-        body = {
-            "worker": api.worker_json(self._source.worker()),
-            "totals": totals,
-            "matching": matching,
-            "streams": shown,
-        }
-        return _Answer(api.encode(body), _JSON)
-
-    def _stream(self, name: str) -> _Answer:
-        detail = self._source.stream(name)
-        if detail is None:
-            body = api.encode({"error": "this worker holds no such stream"})
-            return _Answer(body, _JSON, HTTPStatus.NOT_FOUND)
-        return _Answer(api.encode(api.detail_json(detail)), _JSON)
-
-
-def _whole(text: str | None, otherwise: int) -> int:
-    """A whole number from a query, `otherwise` where there is none that makes sense."""
-    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else otherwise
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -266,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception:
             # Whatever went wrong is shown here and in the log; the server and the worker go on.
             log.exception("no answer to %r", self.path)
-            answer = _Answer(b"internal error; the log says more\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+            answer = Answer(b"internal error; the log says more\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
         self._send(answer)
 
     do_HEAD = do_GET  # noqa: N815  http.server finds methods by this name
@@ -280,14 +168,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.request_version = self.protocol_version  # of a request that had none no header would be sent
         status = HTTPStatus(code)
-        self._send(_Answer(f"{status.phrase}\n".encode(), status=status))
+        self._send(Answer(f"{status.phrase}\n".encode(), status=status))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # every other method, known or invented
             return self._refuse
         raise AttributeError(name)
 
-    def _send(self, answer: _Answer) -> None:
+    def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
         for name, value in (*_SECURITY_HEADERS, *answer.headers):
             self.send_header(name, value)
@@ -309,7 +197,7 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 32
 
-    def __init__(self, address: tuple[str, int], pages: _Pages) -> None:
+    def __init__(self, address: tuple[str, int], pages: Pages) -> None:
         self.pages = pages
         self.guard = Guard()
         self.context: ssl.SSLContext | None = None

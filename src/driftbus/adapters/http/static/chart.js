@@ -1,6 +1,8 @@
 // Draws error over time as SVG: a line for production, one for the challenger, and marks for what happened.
 // Everything is made with createElementNS and textContent; no text ever becomes markup.
 
+import { level, present, shortTime } from "./elements.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 export function svg(tag, attributes = {}, ...children) {
@@ -49,15 +51,6 @@ function tickText(ms, step) {
     : { hour: "2-digit", minute: "2-digit", second: "2-digit" };
   return date.toLocaleString(undefined, { ...options, hour12: false });
 }
-
-export function level(value) {
-  if (value === null || value === undefined) return "–";
-  const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e6 || size < 1e-4)) return value.toExponential(2);
-  return value.toLocaleString(undefined, { maximumSignificantDigits: 3 });
-}
-
-const present = (value) => value !== null && value !== undefined;
 
 // A mean of fewer outcomes says little: of 50, an error of 0.1 is drawn 0.04 too high or low.
 const LEAST_OUTCOMES = 50;
@@ -119,12 +112,15 @@ export function lately(chart, column, rows = 1_000) {
   return n ? total / n : null;
 }
 
+/** How high a chart of a width is: known before there is one, so that its place is kept. */
+export const chartHeight = (width) => (width < 520 ? 240 : 300);
+
 /** A line alone, for a row of the list. */
 export function sparkline(whole, width = 132, height = 30) {
   const chart = regroup(whole, 60);
   const root = svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   const found = chart.error.filter(present);
-  if (found.length < 2) return root;
+  if (found.length < 2) return root; // a lone point is no line
   const [from, to] = [chart.ts_ms[0], chart.ts_ms.at(-1)];
   const top = Math.max(...found) || 1;
   const x = (ms) => 1 + ((ms - from) / (to - from || 1)) * (width - 2);
@@ -133,28 +129,40 @@ export function sparkline(whole, width = 132, height = 30) {
   return root;
 }
 
+/** The bins that lie in a part of time, with one on either side, so that lines reach the edges. */
+export function cut(chart, { from, to }) {
+  const order = chart.ts_ms.map((_, i) => i).sort((a, b) => chart.ts_ms[a] - chart.ts_ms[b]);
+  const inside = order.filter((i, place) =>
+    chart.ts_ms[i] <= to && (chart.ts_ms[i] >= from || chart.ts_ms[order[place + 1]] > from));
+  return Object.fromEntries(Object.entries(chart).map(([name, column]) => [name, inside.map((i) => column[i])]));
+}
+
 /**
- * The chart of one stream, `width` pixels wide.
+ * The chart of one stream, `width` pixels wide, over `part` ({from, to}) of its time.
  * marks: { episodes: [{from, to, open, onset, earliest, latest, text}], requests: [{at, text}], deployments: [{at, text}] }
  */
-export function errorChart(whole, marks, width) {
-  const chart = regroup(whole, Math.min(160, width / 4));
-  const height = width < 520 ? 240 : 300;
+export function errorChart(whole, marks, width, part) {
+  const chart = regroup(cut(whole, part), Math.min(160, width / 4));
+  const height = chartHeight(width);
   const box = { left: 46, right: width - 10, top: 34, bottom: height - 24 };
   const root = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   const drawn = [...chart.error, ...chart.challenger_error].filter(present);
-  const last = chart.ts_ms.length - 1;
-  const binWidth = last > 0 ? (chart.ts_ms[last] - chart.ts_ms[0]) / last : MINUTE;
-  const from = chart.ts_ms[0];
-  const to = chart.ts_ms[last] + binWidth;
+  const { from, to } = part;
+  const within = (mark) => mark.at >= from && mark.at <= to;
+  marks = {
+    episodes: marks.episodes.filter((e) => Math.min(e.from, e.earliest) <= to && (e.to ?? to) >= from),
+    requests: marks.requests.filter(within), deployments: marks.deployments.filter(within),
+  };
   const step = roundStep((Math.max(...drawn, 0) || 1) * 1.08, 4);
   const top = Math.ceil(((Math.max(...drawn, 0) || 1) * 1.04) / step) * step;
   const x = (ms) => box.left + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * (box.right - box.left);
   const y = (value) => box.bottom - (value / top) * (box.bottom - box.top);
+  root.msAt = (px) => from + ((Math.min(Math.max(px, box.left), box.right) - box.left) / (box.right - box.left)) * (to - from);
+  root.box = box;
   root.setAttribute(
     "aria-label",
-    `Mean error over time, now ${level(chart.error.findLast(present))}; ${marks.episodes.length} episodes, ` +
-      `${marks.requests.length} retrain requests, ${marks.deployments.length} deployments`,
+    `Mean error from ${shortTime(from)} to ${shortTime(to)}, last ${level(chart.error.findLast(present))}; ` +
+      `${marks.episodes.length} episodes, ${marks.requests.length} retrain requests, ${marks.deployments.length} deployments`,
   );
 
   for (let value = 0; value <= top * 1.0001; value += step) {
@@ -175,6 +183,7 @@ export function errorChart(whole, marks, width) {
 
   for (const episode of marks.episodes) {
     const [left, right] = [x(episode.from), x(episode.to ?? to)];
+    const seen = (ms) => ms >= from && ms <= to;
     root.append(
       svg("rect", {
         class: `episode ${episode.open ? "open" : "closed"}`,
@@ -184,8 +193,10 @@ export function errorChart(whole, marks, width) {
         class: "interval", x: x(episode.earliest), y: box.bottom - 5,
         width: Math.max(3, x(episode.latest) - x(episode.earliest)), height: 5,
       }, svg("title", {}, "the onset lies in here")),
-      svg("line", { class: "onset", x1: x(episode.onset), x2: x(episode.onset), y1: box.top, y2: box.bottom }),
     );
+    if (seen(episode.onset)) {
+      root.append(svg("line", { class: "onset", x1: x(episode.onset), x2: x(episode.onset), y1: box.top, y2: box.bottom }));
+    }
   }
   for (const deployment of marks.deployments) {
     const at = x(deployment.at);
@@ -246,7 +257,7 @@ function readout(root, chart, x, y, box) {
     line.setAttribute("x2", px);
     dot.setAttribute("cx", px);
     dot.setAttribute("cy", y(chart.error[best]));
-    texts[0].textContent = new Date(chart.ts_ms[best]).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    texts[0].textContent = shortTime(chart.ts_ms[best]);
     texts[1].textContent = `error ${level(chart.error[best])} of ${chart.outcomes[best]} outcomes`;
     texts[2].textContent = `challenger ${level(chart.challenger_error[best])}`;
     const wide = Math.max(...texts.map((t) => t.textContent.length)) * 6.1 + 14;
