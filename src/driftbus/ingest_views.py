@@ -9,6 +9,7 @@ from driftbus import __version__
 from driftbus.core.views import (
     ChartPoint,
     HistogramView,
+    IngestView,
     LimitView,
     PartitionView,
     StreamDetail,
@@ -70,6 +71,7 @@ class IngestSource:
             transaction_duration=HistogramView(
                 TRANSACTION_BOUNDS_S, tuple(counters.transaction_counts), counters.transaction_seconds
             ),
+            ingest=IngestView(len(waiting), dict(running.given_up), dict(running.ignored)),
         )
 
     def streams(self) -> Iterable[StreamView]:

@@ -219,6 +219,16 @@ class LimitView(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class IngestView:
+    """What `driftbus ingest` shows beside a worker's: halves that wait, those given up by (source, reason),
+    and records that no source takes."""
+
+    waiting: int
+    given_up: Mapping[tuple[str, str], int]
+    ignored: Counts  # source → n
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerView:
     """One worker process. Topics are short names (`predictions`), reasons those of `InvalidRecord`.
 
@@ -248,6 +258,7 @@ class WorkerView:
     custom_metrics_failed: int = 0  # over all streams
     transaction_duration: HistogramView | None = None
     label_delay: HistogramView | None = None
+    ingest: IngestView | None = None
 
 
 class Source(Protocol):

@@ -199,6 +199,25 @@ STREAM_INFO = _metric(
     ("stream", "partition", "task", "model_version"),
 )
 
+# `driftbus ingest`, beside what it shares with a worker.
+INGEST_WAITING = _metric(
+    "ingest_waiting_halves",
+    "gauge",
+    "Requests and responses that wait for their other half, in this process.",
+)
+INGEST_GIVEN_UP = _metric(
+    "ingest_given_up_halves_total",
+    "counter",
+    "Halves that went to the dead letters alone: expired (ingest.wait), evicted (ingest.max_waiting).",
+    ("source", "reason"),
+)
+INGEST_IGNORED = _metric(
+    "ingest_ignored_records_total",
+    "counter",
+    "Foreign records that are none of a source's: another type, another value than `when` asks for.",
+    ("source",),
+)
+
 WORKER_METRICS = (
     BUILD_INFO, WORKER_INFO, UPTIME, CONNECTED, READY, STREAMS, EXPORTED, EXPORT_DROPPED, EXPORT_DURATION,
     RECORDS, PUBLISHED, DEAD_LETTERS, MISROUTED, STEPS, REBALANCES, TRANSACTION_DURATION, LABEL_DELAY,
@@ -211,7 +230,16 @@ STREAM_METRICS = (
     LAST_DRIFT, REQUESTS, REQUEST_IN_FLIGHT, LAST_REQUEST, LAST_DEPLOYMENT, UNKNOWN_REQUESTS, RESETS,
     MODEL_VERSIONS, SET_ASIDE, STREAM_INFO,
 )  # fmt: skip
+INGEST_METRICS = (INGEST_WAITING, INGEST_GIVEN_UP, INGEST_IGNORED)
+# What a worker shows; those of `driftbus ingest` stand apart.
 ALL_METRICS = WORKER_METRICS + PARTITION_METRICS + STREAM_METRICS
+
+
+_BESIDE_INGEST = (
+    "Beside these it shows a worker's own, its topics being the foreign ones: `driftbus_records_total`, "
+    "`driftbus_published_records_total`, `driftbus_dead_letters_total`, `driftbus_consumer_lag_records`, "
+    '`driftbus_limit_used{limit="ingest.max_waiting"}`, transactions, readiness.\n\n'
+)
 
 
 def as_markdown() -> str:
@@ -233,8 +261,11 @@ def as_markdown() -> str:
         ("A worker", WORKER_METRICS),
         ("A partition", PARTITION_METRICS),
         ("A stream", STREAM_METRICS),
+        ("`driftbus ingest`", INGEST_METRICS),
     ):
-        parts.append(f"\n## {title}\n\n| metric | kind | labels | what it is |\n|---|---|---|---|\n")
+        before = _BESIDE_INGEST if metrics is INGEST_METRICS else ""
+        parts.append(f"\n## {title}\n\n{before}")
+        parts.append("| metric | kind | labels | what it is |\n|---|---|---|---|\n")
         for m in metrics:
             labels = ", ".join(f"`{label}`" for label in m.labels)
             parts.append(f"| `{m.name}` | {m.kind} | {labels} | {m.help} |\n")

@@ -20,7 +20,7 @@ from driftbus.adapters.http import metric_table as t
 from driftbus.adapters.http.exposition import Family, escape, labelled, number
 from driftbus.adapters.http.metric_table import Metric
 from driftbus.adapters.http.stream_families import STREAM_FAMILIES, Rows, Written
-from driftbus.core.views import HistogramView, StreamView, WorkerView
+from driftbus.core.views import HistogramView, IngestView, StreamView, WorkerView
 
 # Exported at 0 for each input topic, so that `increase()` sees the first one: what decoding and admission
 # refuse. One that is missing here appears with its first record all the same.
@@ -99,6 +99,15 @@ def _worker_families(worker: WorkerView, exported: int, dropped_total: int, last
     return families
 
 
+def _ingest_families(view: IngestView) -> list[Family]:
+    zeros = {(source, why): 0 for source in view.ignored for why in ("expired", "evicted")}
+    return [
+        Family(t.INGEST_WAITING, [f"{t.INGEST_WAITING.name} {view.waiting}"]),
+        _counts(t.INGEST_GIVEN_UP, zeros | dict(view.given_up)),
+        _counts(t.INGEST_IGNORED, view.ignored),
+    ]
+
+
 def choose_streams(views: Iterable[StreamView], limit: int) -> tuple[list[StreamView], int]:
     """At most `limit` views, by name, so that the same series stay from scrape to scrape; and how many
     were left out."""
@@ -128,6 +137,8 @@ class Exposition:
         views, left_out = choose_streams(streams, worker.max_exported_streams)
         self._dropped_total += left_out
         families = _worker_families(worker, len(views), self._dropped_total, self._last_s)
+        if worker.ingest is not None:
+            families += _ingest_families(worker.ingest)
         if views:
             labels = [f'{{stream="{name}"' for name in map(escape, map(attrgetter("stream"), views))]
             rows = Rows(views, labels, self._written)
