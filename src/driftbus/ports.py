@@ -60,7 +60,8 @@ class Consumer(Protocol):
         """The offset the next record read will have at least; None before the first seek."""
 
     def at_end(self, partition: TopicPartition) -> bool:
-        """Whether the last poll found nothing further to read in this partition."""
+        """Whether the last poll found nothing further in this partition: nothing to read, and nothing that an
+        open transaction hides. A topic whose records are merely hidden is not idle."""
 
     def seek(self, partition: TopicPartition, offset: int) -> None: ...
 

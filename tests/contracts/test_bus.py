@@ -232,6 +232,33 @@ def test_the_end_is_known_and_forgotten(bus: Bus, make_topic: MakeTopic, group: 
     assert not consumer.at_end(here)
 
 
+def test_what_an_open_transaction_hides_is_not_the_end(bus: Bus, make_topic: MakeTopic, group: str) -> None:
+    """Else a topic would count as idle while its records wait, and time would pass them by."""
+    topic = make_topic()
+    here = TopicPartition(topic, 0)
+    watch = Assignments()
+    consumer = watch.join(bus, group, [topic])
+    pump([consumer], lambda: here in watch.held)
+    consumer.seek(here, 0)
+    consumer.resume([here])
+    pump([consumer], lambda: consumer.at_end(here))
+    transaction = bus.transaction(unique("tx"))
+    transaction.begin()
+    transaction.produce(topic, key=b"k", value=b"hidden", want_offset=True)
+    transaction.flush()
+    assert pump([consumer], lambda: not consumer.at_end(here)) == []
+    assert drain(consumer, 0) == []
+    assert not consumer.at_end(here)
+    transaction.commit()
+    assert values(pump([consumer], lambda: consumer.at_end(here))) == [b"hidden"]
+    transaction.begin()
+    transaction.produce(topic, key=b"k", value=b"given up", want_offset=True)
+    transaction.flush()
+    pump([consumer], lambda: not consumer.at_end(here))
+    transaction.abort()
+    assert pump([consumer], lambda: consumer.at_end(here)) == []
+
+
 # --- groups --------------------------------------------------------------------------------------------
 
 

@@ -200,7 +200,7 @@ class MemoryConsumer:
                 found, cursor.position = log.read(start, len(log.entries), room, committed=True)
                 records += found
                 told = not found or rng.random() >= LATE_END
-                cursor.at_end = told and cursor.position >= log.stable
+                cursor.at_end = told and cursor.position >= len(log.entries)
         return records
 
     def _cursor(self, partition: TopicPartition) -> Cursor:

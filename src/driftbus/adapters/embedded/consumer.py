@@ -281,7 +281,7 @@ class EmbeddedConsumer:
                 asked = unsated
         for name, cursor in running:
             cursor.position = starts[name]
-            cursor.at_end = starts[name] >= held[cursor.pid].stable
+            cursor.at_end = starts[name] >= held[cursor.pid].next
         return records
 
     def _starts(

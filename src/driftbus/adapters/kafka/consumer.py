@@ -109,7 +109,12 @@ class KafkaConsumer:
         return self._positions.get(partition)
 
     def at_end(self, partition: TopicPartition) -> bool:
-        return partition in self._ended
+        if partition not in self._ended:
+            return False
+        # What librdkafka calls a partition's end is the last stable offset. Behind it there may be records of a
+        # transaction that is still open, and of whoever wrote after it.
+        _, high = self._client.get_watermark_offsets(Partition(*partition), cached=True)
+        return high <= (self._positions[partition] or 0)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._check_assigned([partition])
