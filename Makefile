@@ -7,7 +7,7 @@ ARGS ?=
 # Two workers, as a small machine has cores; a module that must stay together names its group.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos mutants examples fuzz soak overload nightly locks
+.PHONY: help setup dev demo test check format generate bench bench-quality simulate chaos mutants examples fuzz soak overload nightly locks docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ bench-quality: dev ## detection: every suite of benchmarks/quality in its quick 
 nightly: dev ## what takes hours: the demo for twenty seeds, and other long tests
 	@tools/real_parts.sh
 	@$(BIN)/python -m pytest -m nightly $(ARGS)
+
+docs: dev ## the documentation as a site in build/site, every link checked (ARGS=--serve: at http://localhost:8000)
+	@$(BIN)/python tools/site.py $(ARGS)
 
 generate: dev ## write anew what is generated: schemas/, the dashboard, docs' tables
 	@$(BIN)/python tools/generated.py --write

@@ -148,6 +148,7 @@ def test_the_workers_configuration_is_one() -> None:
     targets = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"][0]
     workers = [name for name in compose()["services"] if name.startswith("worker-")]
     assert targets["static_configs"][0]["targets"] == [f"{name}:8711" for name in workers]
+    assert settings.http.peers == tuple(f"http://{name}:8711" for name in workers)
     assert len(workers) == 2
 
 

@@ -3,6 +3,7 @@ compared with what they depend on: the code's topics, the guide's grants, the im
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -161,10 +162,19 @@ def references(overlay: str) -> Iterator[tuple[str, str, str | None]]:
 def test_selectors_find_the_workers(overlay: str) -> None:
     template = only(overlay, "Deployment")["spec"]["template"]
     labels = template["metadata"]["labels"].items()
-    service = only(overlay, "Service")
+    services = {one["metadata"]["name"]: one for one in resources(overlay, "Service")}
+    service = services["driftbus"]
     ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
-    assert service["spec"]["selector"].items() <= labels
-    assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports.keys()
+    for one in services.values():
+        assert one["spec"]["selector"].items() <= labels
+        assert {port["targetPort"] for port in one["spec"]["ports"]} <= ports.keys()
+    # Each worker is scraped once, though both services have the labels that a monitor selects.
+    assert [port["name"] for one in services.values() for port in one["spec"]["ports"]].count("http") == 1
+    # The page of each shows all: by the name that stands for every worker.
+    (peers,) = mounted(overlay).http.peers
+    host, port = re.fullmatch(r"dns\+http://([a-z-]+):(\d+)", peers).groups()  # type: ignore[union-attr]
+    assert services[host]["spec"]["clusterIP"] == "None"
+    assert int(port) == services[host]["spec"]["ports"][0]["port"]
     budget = only(overlay, "PodDisruptionBudget")["spec"]
     assert budget["selector"]["matchLabels"].items() <= labels
     assert budget["maxUnavailable"] == 1
