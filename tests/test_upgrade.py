@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 import pytest
@@ -214,12 +215,12 @@ def test_a_snapshot_that_cannot_be_read_says_who_wrote_it() -> None:
     ("change", "refusal"),
     [
         (
-            lambda data: data.replace(b"driftbus-state 2 ", b"driftbus-state 1 "),
+            lambda data: data.replace(b"driftbus-state 3 ", b"driftbus-state 1 "),
             "format 1, written by driftbus-",
         ),
         (lambda data: data[:-1] + b"?", "checksum is wrong .written by driftbus-"),
         (lambda data: b"pickle" + data, "does not begin with driftbus's header"),
-        (lambda data: b"driftbus-state 2 00000000 0 x\nbody", "header that cannot be read"),
+        (lambda data: b"driftbus-state 3 00000000 0 x\nbody", "header that cannot be read"),
         (lambda data: b"driftbus-state 1 00000000 0 x\nbody", "format 1, written by an older driftbus"),
     ],
 )
@@ -230,6 +231,26 @@ def test_a_header_is_checked_before_anything_is_parsed(
     assert snapshot.unseal(data).libraries == snapshot.LIBRARIES
     with pytest.raises(StateError, match=refusal):
         snapshot.unseal(change(data))
+
+
+def test_a_deflated_body_comes_back_and_nothing_else_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = orjson.dumps({"sums": [k / 7 for k in range(2000)]})
+    data = snapshot.seal(body, "0" * 32, deflated=True)
+    assert len(data) < len(body) / 2
+    assert snapshot.unseal(data).body == body
+    line, _, deflated = data.partition(b"\n")
+    for wrong in (b"", deflated[:-1], b"?" * 100):
+        crc = b"%08x" % crc32(wrong)
+        words = [crc if index == 2 else word for index, word in enumerate(line.split(b" "))]
+        with pytest.raises(StateError, match=r"does not inflate .written by driftbus-"):
+            snapshot.unseal(b" ".join(words) + b"\n" + wrong)
+    monkeypatch.setattr(snapshot, "MAX_INFLATED_BYTES", len(body))
+    assert snapshot.unseal(data).body == body
+    monkeypatch.setattr(snapshot, "MAX_INFLATED_BYTES", len(body) - 1)
+    with pytest.raises(StateError, match="does not inflate"):
+        snapshot.unseal(data)
+    # What is larger is written as it is, so that whatever was written can be read.
+    assert snapshot.unseal(snapshot.seal(body, "0" * 32, deflated=True)).body == body
 
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:

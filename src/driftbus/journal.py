@@ -119,7 +119,7 @@ class Journal:
             "fingerprint": self.fingerprint(stream),
             "state": orjson.Fragment(partition.snapshot(stream)),
         }
-        yield from split(f"stream/{stream}", seal(orjson.dumps(state), self.config_hash))
+        yield from split(f"stream/{stream}", seal(orjson.dumps(state), self.config_hash, deflated=True))
 
     def _join(self, partition: Partition, n: int) -> Iterator[StateRecord]:
         blocks, dropped = partition.join.compact()
@@ -133,7 +133,7 @@ class Journal:
             "corrections": partition.corrections,
             "join": partition.join.dump(),
         }
-        yield from split("join", seal(orjson.dumps(state), self.config_hash))
+        yield from split("join", seal(orjson.dumps(state), self.config_hash, deflated=True))
         self.join_changed = None
         self.join_snapshot_at = n
 

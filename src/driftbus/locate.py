@@ -1,4 +1,4 @@
-"""Where things stand in a topic: the offset of an outcome by its `seq`.
+"""Outcomes in their topic by their `seq`: where one stands, and those of a range.
 
 State knows `seq`, never offsets: Kafka's offsets have gaps (transaction markers, aborted records), and `seq`
 has none, so the log is bisected by what its records say.
@@ -7,8 +7,12 @@ has none, so the log is bisected by what its records say.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from itertools import islice
 
 from driftbus.core.codec import decode_outcome
+from driftbus.core.read_back import Recalled, recalled
+from driftbus.core.records import Outcome
 from driftbus.errors import Fenced, StateError
 from driftbus.ports import Bus
 
@@ -17,6 +21,50 @@ SCAN_OFFSETS = 500
 # How long a transaction that another worker left open may hide what was committed after it began: twice the
 # 15 s after which the broker ends ours.
 HIDDEN_LIMIT_S = 30.0
+# Outcomes read together: they become one batch of remembered ids, and take some megabytes until then.
+READ_ROWS = 4096
+
+
+class OutcomeLog:
+    """The committed outcomes of one partition, by ranges first ≤ seq < stop. Raises `StateError` where one is
+    missing, `InvalidRecord` where one is none."""
+
+    def __init__(self, bus: Bus, topic: str, partition: int) -> None:
+        self._bus = bus
+        self._topic = topic
+        self._partition = partition
+
+    def read(self, first: int, stop: int) -> Iterator[Outcome]:
+        """Each in turn."""
+        for expected, values in self._values(first, stop):
+            for seq, outcome in enumerate(map(decode_outcome, values), expected):
+                self._check(seq, outcome.seq)
+                yield outcome
+
+    def recalled(self, first: int, stop: int) -> Iterator[Recalled]:
+        """What ids are remembered by, many together."""
+        for expected, values in self._values(first, stop):
+            rows = recalled(values)
+            for seq, found in enumerate(rows.seqs, expected):
+                self._check(seq, found)
+            yield rows
+
+    def _values(self, first: int, stop: int) -> Iterator[tuple[int, list[bytes]]]:
+        """As they stand in the log, each list with the `seq` that its first one should have."""
+        if first >= stop:
+            return
+        start = offset_of(self._bus, self._topic, self._partition, first)
+        records = self._bus.read_from(self._topic, self._partition, start)
+        while first < stop:
+            values = [r.value or b"null" for r in islice(records, min(stop - first, READ_ROWS))]
+            if not values:
+                raise StateError(f"{self._topic}[{self._partition}] ends at seq {first}, the state at {stop}")
+            yield first, values
+            first += len(values)
+
+    def _check(self, expected: int, seq: int) -> None:
+        if seq != expected:
+            raise StateError(f"{self._topic}[{self._partition}]: seq {expected} is missing, {seq} follows")
 
 
 def offset_of(bus: Bus, topic: str, partition: int, seq: int) -> int:

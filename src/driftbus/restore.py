@@ -27,17 +27,18 @@ import orjson
 from driftbus.config import Settings
 from driftbus.core import snapshot
 from driftbus.core.block import Run, clock_rises
-from driftbus.core.codec import decode, decode_outcome
+from driftbus.core.codec import decode
 from driftbus.core.join import SHAPE
 from driftbus.core.monitor import StreamMonitor
 from driftbus.core.partition import Partition
+from driftbus.core.read_back import Recalled
 from driftbus.core.records import Outcome
 from driftbus.core.shape import shaped
 from driftbus.core.snapshot import joined, unseal
 from driftbus.errors import Fenced, InvalidRecord, StateError
 from driftbus.intake import INPUTS
 from driftbus.journal import RING, Journal
-from driftbus.locate import first_seq, offset_of
+from driftbus.locate import READ_ROWS, OutcomeLog, first_seq
 from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Record, TopicPartition
 from driftbus.steps import Origin, StepRecord, recorded_blocks
@@ -48,6 +49,9 @@ log = logging.getLogger("driftbus.restore")
 # A transaction may stay open for its timeout (15 s by our own setting) before the broker aborts it; an
 # upstream's or another's may take a minute by Kafka's default.
 OPEN_TRANSACTION_LIMIT_S = 90.0
+
+# Streams loaded at once: some 50 ms, in which nobody polls.
+PIECE_STREAMS = 64
 
 _JOIN = {"step": int, "corrections": int, "clock": int, "join": SHAPE}
 _STREAM = {"step": int, "fingerprint": {str: str}, "state": {"left_open": [list]}}
@@ -238,6 +242,7 @@ class _Restoring:
         self.steps = steps
         self.records = records
         self.last = steps[max(steps)]
+        self.outcomes = OutcomeLog(bus, settings.topics["outcomes"], partition.number)
         self.snapshot_of: dict[str, int] = {}
         self.changed_since: dict[str, int] = {}
         self.upgraded = self.last.fold != snapshot.FOLD_VERSION
@@ -250,8 +255,7 @@ class _Restoring:
         return dict(sorted(self.changed_since.items(), key=lambda item: item[1]))
 
     def run(self) -> Iterator[float]:
-        self._load_streams()
-        yield 0.1
+        yield from self._load_streams()
         yield from self._load_join()
         tail = [self.steps[n] for n in sorted(self.steps) if n >= self.last.floor]
         if tail:
@@ -265,12 +269,13 @@ class _Restoring:
                 f"the join ends at seq {join.next_seq}, step {self.last.step} at {self.last.next_seq}"
             )
 
-    def _load_streams(self) -> None:
+    def _load_streams(self) -> Iterator[float]:
         settings = self.settings
         anew: dict[str, Collection[str]] = {}
-        for key in self.records:
-            if not key.startswith("stream/"):
-                continue
+        keys = [key for key in self.records if key.startswith("stream/")]
+        for done, key in enumerate(keys):
+            if done % PIECE_STREAMS == 0:
+                yield 0.2 * done / len(keys)
             name = key.removeprefix("stream/")
             sealed = unseal(joined(key, self.records))
             raw = shaped(f"stream {name!r}", sealed, _STREAM)
@@ -301,15 +306,18 @@ class _Restoring:
             for number, *_ in raw["join"]["pending"]:
                 blocks[number] = unseal(joined(f"block/{number}", self.records)).body
             yield 0.2
-            outcomes = self._remembered(raw["join"]["remembered_from"], raw["join"]["next_seq"])
-            self.partition.join.load(raw["join"], blocks, outcomes)
+            first, stop = raw["join"]["remembered_from"], raw["join"]["next_seq"]
+            outcomes = self._remembered(first, stop)
+            pieces = max(1, len(blocks) + (stop - first) // READ_ROWS)
+            for done, _ in enumerate(self.partition.join.loading(raw["join"], blocks, outcomes)):
+                yield 0.2 + 0.2 * min(1.0, done / pieces)
         yield 0.4
 
-    def _remembered(self, first: int, stop: int) -> Iterator[Outcome]:
+    def _remembered(self, first: int, stop: int) -> Iterator[Recalled]:
         """The outcomes by which ids are remembered, as far as retention has left them: event time may have
         stood still for longer than that."""
         if first >= stop:
-            return iter(())
+            return
         topic, number = self.settings.topics["outcomes"], self.partition.number
         held = first_seq(self.bus, topic, number)
         if held is None or held > first:
@@ -320,27 +328,11 @@ class _Restoring:
                 *(topic, number, held - first),
             )
             first = held
-        return self._outcomes(first, stop)
-
-    def _outcomes(self, first: int, stop: int) -> Iterator[Outcome]:
-        """Outcomes first ≤ seq < stop from the log, checked for gaps."""
-        if first >= stop:
-            return
-        topic, number = self.settings.topics["outcomes"], self.partition.number
-        expected = first
-        for record in self.bus.read_from(topic, number, offset_of(self.bus, topic, number, first)):
-            outcome = decode_outcome(record.value or b"null")
-            if outcome.seq != expected:
-                raise StateError(f"{topic}[{number}]: seq {expected} is missing, {outcome.seq} follows")
-            yield outcome
-            expected += 1
-            if expected == stop:
-                return
-        raise StateError(f"{topic}[{number}] ends at seq {expected}, the state at {stop}")
+        yield from self.outcomes.recalled(first, stop)
 
     def _fold(self, tail: list[StepRecord]) -> Iterator[float]:
         readers = {topic: self._reader(topic, tail) for topic in INPUTS}
-        outcomes = self._outcomes(tail[0].first_seq, tail[-1].next_seq)
+        outcomes = self.outcomes.read(tail[0].first_seq, tail[-1].next_seq)
         self.partition.clock = tail[0].clock
         for done, step in enumerate(tail, 1):
             runs = [run for topic in INPUTS if (run := readers[topic](step)).events]

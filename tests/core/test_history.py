@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from driftbus.core.classes import OTHER_CLASSES, label_text
 from driftbus.core.history import BIN_ROWS, History
-from driftbus.core.packed import pack, unpack
+from driftbus.core.packed import pack, unpack, unpack_arrays
 
 Row = tuple[int, int, float, object]
 
@@ -205,6 +206,10 @@ def test_places_by_rows_and_by_time() -> None:
 @given(st.lists(st.lists(st.integers() | st.integers(-200, 200))))
 def test_packed_integers_come_back(columns: list[list[int]]) -> None:
     assert unpack(pack(columns)) == columns
+    fits = [column for column in columns if all(-(1 << 63) <= number < 1 << 63 for number in column)]
+    text = pack(fits)
+    assert pack([np.array(column, np.int64) for column in fits]) == text
+    assert [column.tolist() for column in unpack_arrays(text)] == fits
 
 
 @given(st.text(max_size=40))

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from driftbus.core.block import Run
 from driftbus.core.codec import decode
+from driftbus.core.encode import outcomes_bytes
 from driftbus.core.join import Join
+from driftbus.core.read_back import recalled
 from driftbus.core.records import Label, Outcome, Prediction
 from driftbus.core.settings import JoinPolicy, Limits, StreamSettings
 
@@ -153,9 +155,10 @@ def test_a_restored_join_goes_on_as_if_nothing_had_happened(
                 written.pop(number)
             written.update(blocks)
     state = orjson.loads(orjson.dumps(going.dump()))
-    remembered = [o for o in sorted(outcomes, key=lambda o: o.seq) if o.seq >= state["remembered_from"]]
+    outcomes = [o for o in sorted(outcomes, key=lambda o: o.seq) if o.seq >= state["remembered_from"]]
+    values = outcomes_bytes(outcomes, [None] * len(outcomes))
     restored = make(policy)
-    restored.load(state, written, remembered)
+    list(restored.loading(state, written, [recalled(values)] if values else []))
     assert restored.dump() == going.dump()
     assert told(step(restored, rest)) == told(step(going, rest))
     going.compact()

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from driftbus.core import join as join_module
 from driftbus.core import pending as pending_module
 from driftbus.core import waiting as waiting_module
+from driftbus.core.encode import outcomes_bytes
 from driftbus.core.join import Join
+from driftbus.core.read_back import recalled
 from driftbus.core.records import Label, Outcome, Prediction
 from driftbus.core.settings import JoinPolicy, Limits, StreamSettings
 from tests.core.test_join import SECOND, label, prediction, runs, told
@@ -134,7 +136,8 @@ def _restored(case: Case, going: Join, written: dict[int, bytes], outcomes: list
     assert {number for number, *_ in state["pending"]} == set(written)
     other = Join(case.rules.__getitem__, case.limits)
     held = [o for o in sorted(outcomes, key=lambda o: o.seq) if o.seq >= state["remembered_from"]]
-    other.load(state, dict(written), held)
+    values = outcomes_bytes(held, [None] * len(held))
+    list(other.loading(state, dict(written), [recalled(values)] if values else []))
     assert other.dump() == going.dump()
     return other
 

@@ -88,7 +88,7 @@ def test_a_step_of_another_shape_is_refused(name: str, value: Any) -> None:
 
 
 def test_a_fold_version_of_thousands_of_digits_is_no_header() -> None:
-    data = b"driftbus-state 2 00000000 %b x %b\n" % (b"9" * 5000, LIBRARIES.encode())
+    data = b"driftbus-state 3 00000000 %b x %b plain\n" % (b"9" * 5000, LIBRARIES.encode())
     with pytest.raises(StateError):
         unseal(data)
 

@@ -16,8 +16,8 @@ from tests.golden.recording import Settings, go_on, in_flight, restored, setting
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*/partition.jsonl.gz"))
-# Kept small: they stay for ever.
-LARGEST_BYTES = 300_000
+# Kept small: they stay for ever. Snapshots come deflated, each by itself, so gzip finds little to share.
+LARGEST_BYTES = 350_000
 
 AGAIN = (
     f"the state or the decisions of the fold have changed. Before {__version__} is released: "

@@ -119,8 +119,8 @@ STATE = (
         (
             Edit(
                 _RESTORE,
-                'join.load(raw["join"], blocks, outcomes)',
-                'join.load(raw["join"], blocks, iter(()))',
+                'join.loading(raw["join"], blocks, outcomes)',
+                'join.loading(raw["join"], blocks, iter(()))',
             ),
         ),
         (SIMULATION,),

@@ -53,10 +53,11 @@ class StreamRules:
         self._globs = [
             (name, re.compile(fnmatch.translate(name))) for name in self._entries if _GLOB.search(name)
         ]
+        self._entries_of = lru_cache(_REMEMBERED_STREAMS)(self._matching)
         self._of_name = lru_cache(_REMEMBERED_STREAMS)(self._settings_of_name)
         self._of_entries = lru_cache(_REMEMBERED_COMBINATIONS)(self._settings_of_entries)
         # Asked for with every snapshot, and takes 100 µs: a fifth of one.
-        self._fingerprint_of = lru_cache(_REMEMBERED_STREAMS)(self._fingerprint_of_name)
+        self._fingerprint_of = lru_cache(_REMEMBERED_COMBINATIONS)(self._fingerprint_of_entries)
 
     def stream(self, name: str) -> StreamSettings:
         """The settings of one stream. Equal combinations of entries give the same object."""
@@ -67,13 +68,13 @@ class StreamRules:
 
         Policy, labels, join, sampling, windows and redaction are in none: changing them resets nothing.
         """
-        return self._fingerprint_of(name)
+        return self._fingerprint_of(self._entries_of(name))
 
-    def _fingerprint_of_name(self, name: str) -> Mapping[str, str]:
+    def _fingerprint_of_entries(self, names: tuple[str, ...]) -> Mapping[str, str]:
         # River loads with it: not for commands that only read the configuration.
         from driftbus.core.parts import fingerprints
 
-        return fingerprints(self.stream(name))
+        return fingerprints(self._of_entries(names))
 
     def document(self) -> dict[str, Any]:
         """All entries as plain JSON values in their canonical spelling; `load` takes it back."""
@@ -89,10 +90,13 @@ class StreamRules:
         return cls(Stream.model_validate(document["stream_defaults"]), dict(entries))
 
     def _settings_of_name(self, name: str) -> StreamSettings:
+        return self._of_entries(self._entries_of(name))
+
+    def _matching(self, name: str) -> tuple[str, ...]:
         matching = [glob for glob, pattern in self._globs if pattern.match(name)]
         if name in self._entries and not _GLOB.search(name):
             matching.append(name)
-        return self._of_entries(tuple(matching))
+        return tuple(matching)
 
     def _settings_of_entries(self, names: tuple[str, ...]) -> StreamSettings:
         values = self._default_values

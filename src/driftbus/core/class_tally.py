@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from driftbus.core.packed import pack, unpack
+from driftbus.core.packed import pack, unpack_arrays
 
 Ints = npt.NDArray[np.int64]
 
@@ -129,7 +129,7 @@ class ClassTally:
         if self.histogram is not None:
             if (self.histogram & (ONE - 1)).any():
                 unit = 1
-            ranked = pack([(self.histogram // unit).tolist()])
+            ranked = pack([self.histogram // unit])
         return [_flat(sorted(self.cells.items())), str(self.loss), _small(self.scored), unit, ranked]
 
     @classmethod
@@ -139,7 +139,7 @@ class ClassTally:
         tally.cells = dict(_unflat(cells))
         tally.loss, tally.scored = int(loss), _unsmall(scored)
         if ranked is not None:
-            tally._histogram()[:] = np.array(unpack(ranked)[0], dtype=np.int64) * unit
+            tally._histogram()[:] = unpack_arrays(ranked)[0] * unit
         return tally
 
 

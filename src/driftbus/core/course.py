@@ -13,7 +13,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate, chain
+from operator import sub
 from typing import Any
+
+from driftbus.core.packed import pack, steps, unpack
 
 # Fewer errors than this have a mean that says nothing (of 16 rows a 10 % error is known to ± 8 points).
 BIN_ROWS = 16
@@ -96,34 +100,36 @@ class Course:
             for ts, n, error, known, challenger in zip(*self._columns(), strict=True)
         ]
 
+    def _bin_rows(self) -> list[int]:
+        """How many rows each bin has when it is full."""
+        depths = reversed(range(len(self._levels)))
+        return [BIN_ROWS << depth for depth in depths for _ in range(self._levels[depth])]
+
     def dump(self) -> Any:
-        """As JSON-able values; whole sums without their fraction, half the size for 0/1 errors."""
-        sums = [
-            [int(v) if v.is_integer() and v < 1e15 else v for v in column]
-            for column in (self._error, self._challenger)
-        ]
-        return [
-            self._levels,
-            list(self._first_ts),
-            self._rows[-1] if self._rows else 0,
-            sums[0],
-            list(self._challenged),
-            sums[1],
-        ]
+        """As JSON-able values: [levels, rows of the newest bin, columns, sums]. Whole sums, as those of 0/1
+        errors are, stand among the columns and not apart."""
+        missing = list(map(sub, self._bin_rows(), self._challenged))
+        columns: list[Sequence[int]] = [steps(self._first_ts), missing]
+        sums: list[Sequence[float]] | None = [self._error.tolist(), self._challenger.tolist()]
+        if all(v.is_integer() and v < 1e15 for v in chain(self._error, self._challenger)):
+            columns += [[int(v) for v in column] for column in (self._error, self._challenger)]
+            sums = None
+        return [self._levels, self._rows[-1] if self._rows else 0, pack(columns), sums]
 
     @classmethod
     def load(cls, state: Any) -> Course:
         self = cls()
-        levels, first_ts, newest, error, challenged, challenger = state
+        levels, newest, columns, sums = state
         self._levels = list(levels)
-        self._first_ts.extend(first_ts)
-        rows = [BIN_ROWS << depth for depth in reversed(range(len(levels))) for _ in range(levels[depth])]
-        if rows:
-            rows[-1] = newest
+        rows = self._bin_rows()
+        first_ts, missing, *whole = unpack(columns)
+        self._first_ts.extend(accumulate(first_ts))
+        self._challenged.extend(map(sub, rows, missing))
+        for column, values in zip((self._error, self._challenger), sums or whole, strict=True):
+            column.extend(values)
         self._rows.extend(rows)
-        self._error.extend(error)
-        self._challenged.extend(challenged)
-        self._challenger.extend(challenger)
+        if rows:
+            self._rows[-1] = newest
         return self
 
 

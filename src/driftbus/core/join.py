@@ -12,8 +12,7 @@ from there, beginning with `remembered_from`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,10 @@ import numpy as np
 from driftbus.core.batches import Batches
 from driftbus.core.block import CLOCK_SKEW_MS, FEW_RECORDS, Block, Run
 from driftbus.core.fates import FOREVER, Early
-from driftbus.core.records import Label, Outcome
+from driftbus.core.read_back import Recalled
+from driftbus.core.records import Label
+from driftbus.core.remembered import Matched
 from driftbus.core.settings import Limits, StreamSettings
-
-# Outcomes taken together while remembered ids are read back.
-READ_BACK_ROWS = 4096
 
 # What `dump` gives, for whoever checks before `load` (`core.shape`).
 SHAPE = {
@@ -173,11 +171,15 @@ class Join(Batches):
             "pending": self.pending.dump(),
         }
 
-    def load(self, state: dict[str, Any], blocks: dict[int, bytes], remembered: Iterable[Outcome]) -> None:
-        """Take over a dumped state; `remembered` are the outcomes from `remembered_from` to `next_seq`."""
+    def loading(
+        self, state: dict[str, Any], blocks: dict[int, bytes], remembered: Iterable[Recalled]
+    ) -> Iterator[None]:
+        """Take over a dumped state, a piece at a time; done when the iterator is.
+
+        `remembered`: the outcomes from `remembered_from` to `next_seq`."""
         self.watermark = state["watermark"]
         self._highest = dict(state["highest"])
-        self.pending.load(state["pending"], blocks)
+        yield from self.pending.loading(state["pending"], blocks)
         for name, label, correction in state["early"]:
             s = self.admit(name)
             first = Label(*label)
@@ -192,9 +194,15 @@ class Join(Batches):
             self._mark(pid)
             self._expired_order.append((s, pid))
         self.remembered.corrected = dict(state["corrected"])
-        outcomes = iter(remembered)
-        while some := list(islice(outcomes, READ_BACK_ROWS)):
-            seqs = np.array([o.seq for o in some], np.int64)
-            rows, labels = [o.prediction for o in some], [o.label for o in some]
-            self.remembered.extend(self._to_remember(rows, seqs, labels))
+        for rows in remembered:
+            self.remembered.extend(self._matched(rows))
+            yield
         self.next_seq = state["next_seq"]
+
+    def _matched(self, rows: Recalled) -> Matched:
+        numbers = self._numbers(rows.streams)
+        return Matched(
+            *(numbers, rows.prediction_ids, np.array(rows.seqs, np.int64), rows.labels, rows.predictions),
+            *(rows.scores, rows.versions, rows.roles, rows.weights),
+            np.array(rows.tss, np.int64) + self._kept[numbers],
+        )

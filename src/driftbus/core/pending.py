@@ -9,15 +9,14 @@ is pending, and the oldest row stays the first one.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 
 from driftbus.core.ids import hashes_of
 from driftbus.core.packed_rows import PackedRows, block_of, groups_of, packed_groups, rows_of
-from driftbus.core.timestamps import epoch_ms
+from driftbus.core.read_back import named
 from driftbus.core.waiting import NEVER, SEGMENT_ROWS, Segment, WaitingRows
 from driftbus.errors import StateError
 
@@ -113,8 +112,8 @@ class PendingStore(WaitingRows):
                 shown.append([segment.number, len(segment), b64encode(bits).decode()])
         return shown
 
-    def load(self, state: list[Any], blocks: dict[int, bytes]) -> None:
-        """Take over dumped segments."""
+    def loading(self, state: list[Any], blocks: dict[int, bytes]) -> Iterator[None]:
+        """Take over dumped segments, one by one; done when the iterator is."""
         self._segments.clear()
         for number, size, bitmap in state:
             bits = int.from_bytes(b64decode(bitmap), "little")
@@ -127,10 +126,13 @@ class PendingStore(WaitingRows):
             if len(texts) != size:
                 raise StateError(f"block {number} of pending predictions holds {len(texts)} rows, not {size}")
             hashes, expiries = np.zeros(size, np.int64), np.full(size, NEVER, np.int64)
-            # Only what names a row and dates it: all of it would be checked again, in twice the time.
-            rows = [orjson.loads(texts[index] + b"}") for index in kept]
-            hashes[kept] = hashes_of([row["prediction_id"] for row in rows])
-            expiries[kept] = [self._expiry_of(row["stream"], epoch_ms(row["ts"])) for row in rows]
+            if len(kept) < size:
+                texts = [texts[index] for index in kept]
+            if kept:
+                ids, streams, tss = named(texts)
+                hashes[kept] = hashes_of(ids)
+                horizons = {stream: self._expiry_of(stream, 0) for stream in dict.fromkeys(streams)}
+                expiries[kept] = [ts + horizons[stream] for stream, ts in zip(streams, tss, strict=True)]
             segment.next_expiry = int(expiries.min(initial=NEVER))
             waits = bytearray(size)
             for index in kept:
@@ -138,6 +140,7 @@ class PendingStore(WaitingRows):
             packed = PackedRows(groups, waits, number, self._unpacked)
             self._enlist(segment, packed, expiries, hashes)
             self.alive += len(kept)
+            yield
         self._last = Segment(self._number())
         self._segments[self._last.number] = self._last
         self._look_for_next_expiry()

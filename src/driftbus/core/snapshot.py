@@ -1,8 +1,9 @@
 """State as bytes: a one-line header that is checked before anything is parsed, then the body.
 
-    driftbus-state <format> <crc32 of the body> <fold version> <configuration hash> <libraries>\\n<body>
+    driftbus-state <format> <crc32> <fold version> <configuration hash> <libraries> <form>\\n<body>
 
 `libraries`: who wrote it, `driftbus-0.1.0,river-0.26.0`; nothing depends on it, and every refusal names it.
+`form`: `plain`, or `deflated`, as snapshots are; the checksum is that of the bytes that follow.
 
 A body is JSON or lines of JSON. Nothing else is ever read back, so state can hold no code. A value
 larger than a Kafka message is cut into parts under keys of their own (`split`, `joined`).
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
-from zlib import crc32
+from zlib import DEFLATED, compressobj, crc32, decompressobj, error
 
 import orjson
 
@@ -23,14 +24,21 @@ from driftbus.errors import StateError
 MAGIC = b"driftbus-state"
 PARTS_MAGIC = b"driftbus-parts"
 # The layout of header and bodies; a reader refuses others. 2: the header names the libraries, a stream's
-# snapshot has a fingerprint for each of its parts.
-FORMAT = 2
+# snapshot has a fingerprint for each of its parts. 3: snapshots are deflated, rows of metric windows sorted.
+FORMAT = 3
 # What the fold computes: raised whenever the same records would give other decisions or another state. What
 # begins anew then is said by `parts.VERSIONS`; the rest goes on.
 FOLD_VERSION = 1
 LIBRARIES = f"driftbus-{__version__},river-{version('river')}"
 # Kafka's brokers take records of 1 MiB by default, framing included.
 PART_BYTES = 900_000
+# A snapshot is half packed columns, which deflate no further, and half text: small blocks (memory 6) find the
+# borders, for 3 % less than the default's. Level 1 takes 10 to 15 µs a kB; higher ones win another 3 %.
+_LEVEL, _WINDOW, _MEMORY = 1, -14, 6
+# No more is inflated, so that what was read cannot fill the memory; what is larger is written plain. A stream
+# of 100 features with 1,000 categories each takes some 3 MB.
+MAX_INFLATED_BYTES = 64_000_000
+_FORMS = (b"plain", b"deflated")
 
 
 class Sealed(NamedTuple):
@@ -49,10 +57,14 @@ class Sealed(NamedTuple):
             raise StateError(f"a state record is not JSON: {error}") from None
 
 
-def seal(body: bytes, config: str) -> bytes:
+def seal(body: bytes, config: str, *, deflated: bool = False) -> bytes:
     """A body as bytes for the state topic. `config` is a hash without spaces."""
+    deflated = deflated and len(body) <= MAX_INFLATED_BYTES
+    if deflated:
+        deflate = compressobj(_LEVEL, DEFLATED, _WINDOW, _MEMORY)
+        body = deflate.compress(body) + deflate.flush()
     head = (MAGIC, FORMAT, crc32(body), FOLD_VERSION, config.encode(), LIBRARIES.encode())
-    return b"%b %d %08x %d %b %b\n%b" % (*head, body)
+    return b"%b %d %08x %d %b %b %b\n%b" % (*head, b"deflated" if deflated else b"plain", body)
 
 
 def unseal(data: bytes) -> Sealed:
@@ -69,11 +81,24 @@ def unseal(data: bytes) -> Sealed:
             f"which reads format {FORMAT}"
         )
     # No version has ten digits; thousands of them are more than `int` takes.
-    if len(words) != 6 or not words[3].isdigit() or len(words[3]) > 9:
+    if len(words) != 7 or words[6] not in _FORMS or not words[3].isdigit() or len(words[3]) > 9:
         raise StateError("a state record has a header that cannot be read")
     if words[2] != b"%08x" % crc32(body):
         raise StateError(f"a state record's checksum is wrong (written by {_text(words[5])})")
+    if words[6] == b"deflated":
+        body = _inflated(body, words[5])
     return Sealed(body, int(words[3]), _text(words[4]), _text(words[5]))
+
+
+def _inflated(body: bytes, writer: bytes) -> bytes:
+    inflate = decompressobj(_WINDOW)
+    try:
+        found = inflate.decompress(body, MAX_INFLATED_BYTES + 1)
+    except error:
+        found = b""
+    if not inflate.eof or len(found) > MAX_INFLATED_BYTES:
+        raise StateError(f"a state record does not inflate (written by {_text(writer)})")
+    return found
 
 
 def _text(word: bytes) -> str:

@@ -74,6 +74,16 @@ def parsed_all(values: Sequence[Any]) -> tuple[list[int], list[bool] | None]:
         return tss, [rfc3339(ts) == value for ts, value in zip(tss, values, strict=True)]
 
 
+def all_epoch_ms(values: Sequence[Any]) -> list[int]:
+    """`epoch_ms` of each, for times of any seconds: each second is parsed once."""
+    try:
+        for second in {text[:20] for text in values}:
+            parsed(second + "000Z")
+        return [_ms_of_second_text[text[:20]] + _MS_OF_TEXT[text[20:]] for text in values]
+    except (InvalidRecord, KeyError, TypeError):  # another form or type, more seconds than are remembered
+        return list(map(epoch_ms, values))
+
+
 def epoch_ms(value: Any) -> int:
     """RFC 3339 text or epoch milliseconds → epoch milliseconds. Raises `InvalidRecord`."""
     if type(value) is str:

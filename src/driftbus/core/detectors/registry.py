@@ -42,6 +42,20 @@ def make(spec: DetectorSpec) -> Detector:
 
     Raises ValueError naming what is unknown or cannot be used, and the nearest right spelling.
     """
+    check(spec)
+    return _build(spec.name, spec.params)
+
+
+# A configuration holds a handful of specifications, each of which is checked once per process; a restore asks
+# for each a hundred thousand times. The specification is kept, so no other one can have its identity.
+_MOST_CHECKED = 256
+_checked: dict[int, DetectorSpec] = {}
+
+
+def check(spec: DetectorSpec) -> None:
+    """Raises ValueError naming what is unknown or cannot be used, and the nearest right spelling."""
+    if _checked.get(id(spec)) is spec:
+        return
     # Kinds stand beside the values, because True, 1 and 1.0 are one key.
     params = tuple((key, type(value).__name__, value) for key, value in sorted(spec.params.items()))
     try:
@@ -49,14 +63,15 @@ def make(spec: DetectorSpec) -> Detector:
     except TypeError:  # a list or an object, which no parameter takes
         check_params("detector", spec.name, spec.params, _CONSTRUCTORS)
         raise
-    return _build(spec.name, spec.params)
+    if len(_checked) >= _MOST_CHECKED:
+        _checked.clear()
+    _checked[id(spec)] = spec
 
 
 def _build(name: str, params: Mapping[str, Any]) -> Detector:
     return _OWN[name](**params) if name in _OWN else RiverDetector(name, params)
 
 
-# A configuration holds a handful of specifications, each of which is checked once per process.
 @lru_cache(maxsize=256)
 def _check(name: str, typed: tuple[tuple[str, str, Any], ...]) -> None:
     """Check a specification and run it a little: most of River's detectors check no parameter until then."""
@@ -78,9 +93,9 @@ def load(spec: DetectorSpec, state: Any) -> Detector:
 
     Raises ValueError when the specification cannot be used or the state is not one of its detector's.
     """
-    fresh = make(spec)
     if state is None:
-        return fresh
+        return make(spec)
+    check(spec)
     if spec.name in _OWN:
         return _OWN[spec.name].load(state, **spec.params)
     return RiverDetector.load(state, spec.name, spec.params)
