@@ -275,6 +275,7 @@ def test_a_window_is_exactly_the_last_n_at_every_boundary(n: int, size: int) -> 
         performance.add([seq], [seq], [0], [wrong[-1]], None, None)
         assert performance.complete(window) == (len(wrong) >= size)
         assert boundary is not None
+        assert performance.exact(window) == (boundary == 1 and len(wrong) >= size)
         if boundary == 1 and len(wrong) >= size:
             seen_complete.append(len(wrong))
             assert performance.read(window)["error"] == sum(wrong[-size:]) / size

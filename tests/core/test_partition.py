@@ -175,3 +175,24 @@ def test_time_alone_decides_at_the_same_place_whatever_the_cut() -> None:
     assert one == other
     attempts = [d.attempt for _, d in one[2] if isinstance(d, RetrainRequest) and d.stream == "silent"]
     assert max(attempts) > 1
+
+
+def test_a_rule_speaks_of_exactly_as_many_outcomes_as_it_names(rows: list[Any]) -> None:
+    asking = RetrainPolicy(on_drift=False, min_rows=1, min_rows_per_class=0, rules=(RULE,))
+    _, said = fold(rows, [], replace(SETTINGS, challenger=None, retrain=asking))
+    outcomes, corrections, decisions = sorted_by_kind(said)
+    requests = [d for _, d in decisions if isinstance(d, RetrainRequest)]
+    first = {request.stream: request for request in reversed(requests)}  # later ones may have been held back
+    assert {"sudden", "replaced"} <= set(first)
+    for request in first.values():
+        news = [orjson.loads(row[2]) for row in corrections]
+        labels = {new["seq"]: new["label"] for new in news if new["ts"] <= rfc3339(request.time)}
+        wrong = [
+            row["prediction"] != labels.get(row["seq"], row["label"])
+            for row in (orjson.loads(row[2]) for row in outcomes)
+            if row["seq"] < request.window.end_seq
+            and (row["stream"], row["model_version"]) == (request.stream, request.model_version)
+        ]
+        accuracy = 1 - sum(wrong[-300:]) / 300
+        assert accuracy < RULE.threshold
+        assert request.note == f"accuracy is {accuracy:.6g}"

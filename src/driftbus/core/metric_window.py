@@ -82,6 +82,10 @@ class Window:
         """How many further outcomes (>= 1) after `n` until this window of outcomes is exact."""
         return (self.size - n - 1) % self.step + 1
 
+    def exact(self, n: int) -> bool:
+        """Whether this window of outcomes, once complete, holds exactly the last N of `n`."""
+        return (self.size - n) % self.step == 0
+
     def complete(self, n: int, clock: int) -> bool:
         """Whether N outcomes, or time T, have passed since it began."""
         if self.begun is None:

@@ -160,6 +160,11 @@ class Performance:
         """Whether the window is full: N outcomes exist, or T has passed since the first one."""
         return self._book is not None and self._find(window).complete(self._n, self._clock)
 
+    def exact(self, window: MetricWindow) -> bool:
+        """Whether the window holds the last N outcomes, no fewer; one of T time always does, to a chunk."""
+        kept = self._find(window)
+        return self.complete(window) and (not kept.counts or kept.exact(self._n))
+
     def next_boundary(self) -> int | None:
         """How many further outcomes (>= 1) until some window of outcomes is exact; None without one.
 

@@ -307,9 +307,13 @@ class VersionMonitor:
             performance.add(*some)
 
     def read_rules(self) -> None:
-        """Take the rules' metrics over their windows, as of the newest outcome absorbed."""
+        """Take the metrics of the rules whose windows are exact at the newest outcome absorbed.
+
+        Between its boundaries a window of N outcomes holds up to a twenty-fifth less than N: what it says
+        there is not what the rule asks about.
+        """
         for rule in self.setup.settings.retrain.rules:
-            if self.performance.complete(rule.window):
+            if self.performance.exact(rule.window):
                 value = self.performance.read(rule.window).get(rule.metric)
                 if value is not None:
                     self.rule_values[rule.text] = value
