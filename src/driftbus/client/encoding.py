@@ -75,7 +75,9 @@ def encode(event: Mapping[str, Any]) -> bytes:
             raise InvalidRecord("invalid", str(error)) from error
     if len(payload) > MAX_EVENT_BYTES:
         raise InvalidRecord("too_large", f"{len(payload)} bytes, allowed are {MAX_EVENT_BYTES}")
-    return payload
+    # A copy: orjson leaves what it wrote in a block of 4 kB (seen with 3.13), so that a full queue would
+    # take ten times what its bound in bytes says. Costs 0.2 µs.
+    return payload[:-1] + b"}"
 
 
 def _plain(value: Any) -> Any:
