@@ -10,6 +10,7 @@ import orjson
 from driftbus.core.records import (
     Correction,
     DriftEvent,
+    EarlierState,
     Features,
     Json,
     Label,
@@ -125,6 +126,19 @@ def _evidence(signals: tuple[SignalEvidence, ...]) -> list[dict[str, Any]]:
     ]
 
 
+def _earlier(state: EarlierState) -> dict[str, Any]:
+    return {
+        "state": state.number,
+        "model_version": state.model_version,
+        "window": {
+            "start_seq": state.start_seq,
+            "end_seq": state.end_seq,
+            "start_ts": rfc3339(state.start_ts),
+            "end_ts": rfc3339(state.end_ts),
+        },
+    }
+
+
 def _cloudevent(
     kind: str, event_id: str, source: str, stream: str, time: int, schema: str, data: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -166,6 +180,7 @@ def drift_event(event: DriftEvent, source: str, place: Mapping[str, Any]) -> dic
         "model_version": event.model_version,
         "muted": event.muted,
         "labels": dict(event.labels),
+        "earlier_state": event.earlier and _earlier(event.earlier),
     }
     return _cloudevent(
         DRIFT_TYPE, event.event_id, source, event.stream, event.detected_at, DRIFT_SCHEMA, data

@@ -10,10 +10,21 @@ from typing import Any, Literal, NamedTuple
 from driftbus.core.history import History
 from driftbus.core.places import Places
 from driftbus.core.probes import Standing
-from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
+from driftbus.core.records import (
+    Category,
+    DriftEvent,
+    EarlierState,
+    Kind,
+    Onset,
+    Resolution,
+    SignalEvidence,
+    Status,
+)
 
 # Signals told per episode: with more, a reader looks at the stream's page anyway, and events stay small.
 MAX_SIGNALS = 20
+# Categories whose rows are outcomes; the others count predictions.
+LABELLED: frozenset[Category] = frozenset({"concept", "label_prior", "labelling"})
 
 
 class Moment(NamedTuple):
@@ -30,6 +41,10 @@ class Rows(NamedTuple):
 
     outcomes: History
     predictions: Places
+
+    def of(self, category: Category) -> History | Places:
+        """Those that an episode of this category is about."""
+        return self.outcomes if category in LABELLED else self.predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,8 @@ class Told(NamedTuple):
 class Episode:
     """One open episode, as the policy and the views read it.
 
+    `kind`, `confidence`: what is told. `shape`, `shape_confidence`: what the error's course alone says, a
+    step or a rise (`core.verdict`); `earlier`: the state that has returned (`core.states`).
     `fitted`: judged by the error's history, else by alarms alone. `next_look`, `last_alarm` and
     `quiet_until` (no small news before) count rows of the history it belongs to. `news`: a signal has
     joined since the last event.
@@ -85,6 +102,9 @@ class Episode:
     news: bool = False
     events: int = 0
     told: Told | None = None
+    shape: Kind = "undetermined"
+    shape_confidence: float = 0.5
+    earlier: EarlierState | None = None
 
     def absorb(self, alarm: Alarm, seen: int) -> None:
         """A further alarm: the signal joins, or its level and evidence are brought up to date."""
@@ -141,6 +161,7 @@ class Episode:
             model_version=model_version,
             muted=False,
             labels=labels,
+            earlier=self.earlier,
         )
 
     def dump(self) -> Any:
@@ -158,6 +179,7 @@ class Episode:
                 "onset": Onset(**state["onset"]),
                 "signals": {evidence.name: evidence for evidence in signals},
                 "told": state["told"] and Told(*state["told"]),
+                "earlier": state["earlier"] and EarlierState(**state["earlier"]),
             }
         )
 

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from driftbus.core.cries import Cries
-from driftbus.core.episode import Alarm, Episode, Moment, Rows, identity, signal_evidence
+from driftbus.core.episode import LABELLED, Alarm, Episode, Moment, Rows, identity, signal_evidence
 from driftbus.core.history import Columns, History
+from driftbus.core.kinds import Returned, name_kind
 from driftbus.core.outlook import (
     EpisodePolicy,
     better_since,
@@ -41,8 +42,6 @@ LOOK_ROWS, MOST_LOOK_ROWS = 16, 256
 QUIET_ROWS = 64
 # Predictions after which signals that joined an episode are told, together.
 JOIN_PREDICTIONS = 64
-# Categories whose rows are outcomes; the others count predictions.
-LABELLED: frozenset[Category] = frozenset({"concept", "label_prior", "labelling"})
 
 
 class Episodes:
@@ -68,6 +67,8 @@ class Episodes:
         self._cries = Cries()
         self._reference = 0  # seq from which the error's history is judged
         self._ordinal = 0
+        # The earlier state that holds again; whoever calls keeps it up to date.
+        self.returned: Returned | None = None
         self.opened_total: dict[Category, int] = {}
         self.closed_total: dict[tuple[Category, Kind], int] = {}
         self.last_opened_ts: int | None = None
@@ -103,7 +104,7 @@ class Episodes:
 
     def on_alarm(self, alarm: Alarm, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """An alarm at the newest row of its history."""
-        history = _history(alarm.category, rows)
+        history = rows.of(alarm.category)
         episode = self._episodes.get(alarm.category)
         if episode is not None:
             episode.absorb(alarm, history.seen)
@@ -134,7 +135,7 @@ class Episodes:
         if self._cries.waiting and rows.outcomes.seen >= self._cries.next_try:
             events += self._try_to_confirm(moment, rows.outcomes)
         for episode in self.open:
-            history = _history(episode.category, rows)
+            history = rows.of(episode.category)
             if history.seen < episode.next_look:
                 continue
             if episode.fitted:
@@ -210,6 +211,7 @@ class Episodes:
         signals = self._cries.take_evidence(history.seen - self._policy.retry_rows)
         episode = self._new("concept", moment, signals, fitted_onset(verdict, columns), True, history)
         take_verdict(episode, verdict, columns)
+        name_kind(episode, None)
         episode.next_look = history.seen + LOOK_ROWS
         episode.quiet_until = history.seen + QUIET_ROWS
         return self._tell(episode, "opened", None, moment)
@@ -279,6 +281,7 @@ class Episodes:
         episode.next_look = history.seen + gap
         if outlook.verdict is not None:
             take_verdict(episode, outlook.verdict, columns)
+        name_kind(episode, self.returned)
         # What comes down again may be a storm: while it does, nobody should train on it.
         episode.moving = episode.moving or outlook.falling
         if outlook.resolution is not None:
@@ -344,7 +347,3 @@ class Episodes:
         one.closed_total = {(category, kind): count for category, kind, count in state["closed"]}
         one.last_opened_ts = state["last_opened_ts"]
         return one
-
-
-def _history(category: Category, rows: Rows) -> History | Places:
-    return rows.outcomes if category in LABELLED else rows.predictions

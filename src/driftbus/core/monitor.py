@@ -37,6 +37,7 @@ from driftbus.core.records import (
     RetrainRequest,
 )
 from driftbus.core.settings import Limits, Rule, StreamSettings
+from driftbus.core.states import States
 from driftbus.core.task import TaskDecision
 from driftbus.core.together import Turn
 from driftbus.core.version import Setup, VersionMonitor
@@ -108,6 +109,7 @@ class StreamMonitor:
         self.course = Course()
         self.policy = Policy(stream, settings.retrain, settings.labels, settings.sample)
         self.challenger = self._new_challenger()
+        self.states = self._new_states()
         self._turn: Turn | None = None  # of the block being folded
         self._due: int | None = None  # what `next_due` answers, where known
         self._due_known = False
@@ -117,6 +119,9 @@ class StreamMonitor:
         if spec is None or self.setup.task == "none":
             return None
         return challengers.make(spec, self.setup.task, self.settings.positive_label, self.limits)
+
+    def _new_states(self) -> States | None:
+        return None if self.setup.task == "none" else States(amounts=self.setup.task == "regression")
 
     @property
     def production(self) -> VersionMonitor | None:
@@ -229,6 +234,7 @@ class StreamMonitor:
         for version in self.versions.values():
             version.change_task(self.setup)
         self.challenger = self._new_challenger()
+        self.states = self._new_states()
         self.course = Course()
 
     def _fold_part(
@@ -393,7 +399,7 @@ class StreamMonitor:
         """
         self.defect = defect
         self.versions.clear()
-        self.current = self.challenger = None
+        self.current = self.challenger = self.states = None
         self.course = Course()
         self.rows = History(self.limits.max_classes)
         self.policy = Policy(self.stream, self.settings.retrain, self.settings.labels, self.settings.sample)
@@ -434,6 +440,8 @@ class StreamMonitor:
             episodes.due_predictions is not None and rows.predictions.seen >= episodes.due_predictions
         )
         if outcomes_due or predictions_due:
+            watched = version is self.production and self.states is not None
+            episodes.returned = self.states.found() if watched and self.states is not None else None
             moment = self.record_moment(outcomes_due)
             self.tell(episodes.checkpoint(moment, rows), version, pos, out)
         if version is self.production:
@@ -472,6 +480,8 @@ class StreamMonitor:
         for event in map(self.people.mark, events):
             self.ledger.drift(event, version.role)
             out.append((pos, event))
+            if version is self.production and event.category == "concept" and self.states is not None:
+                self.states.hear(event)
             if version is self.production and self.people.asks(event):
                 self.policy.on_drift_event(event)
             if event.status == "closed":
@@ -483,6 +493,8 @@ class StreamMonitor:
         """Outcomes of any version and role, taken up: the rows that a training window counts."""
         classes = self.setup.task == "classification"
         self.rows.extend(rows.seqs, rows.tss, None, rows.labels if classes else None)
+        if self.states is not None:
+            self.states.take(rows)
 
     def correct(self, correction: Correction) -> None:
         """Put metrics and history right; nobody learns twice."""
@@ -506,6 +518,7 @@ class StreamMonitor:
             "course": self.course.dump(),
             "policy": self.policy.dump(),
             "challenger": None if self.challenger is None else self.challenger.dump(),
+            "states": None if self.states is None else self.states.dump(),
             "versions": [version.dump() for version in self.versions.values()],
         }
 
@@ -546,6 +559,9 @@ class StreamMonitor:
             )
         else:
             self.challenger = self._new_challenger()
+        self.states = self._new_states()
+        if self.states is not None and state["states"] is not None and "states" not in anew:
+            self.states = States.load(state["states"])
         self.left_open = list(state["left_open"])
         lost: list[str] = []
         for row in state["versions"]:

@@ -156,11 +156,11 @@ def fitted_onset(verdict: Verdict, columns: Columns) -> Onset:
 
 def take_verdict(episode: Episode, verdict: Verdict, columns: Columns) -> None:
     """Bring an episode up to date. A kind once told is kept while it stays the likelier one by far."""
-    told = {"sudden": 1.0 - verdict.gradual, "gradual": verdict.gradual}.get(episode.kind, 0.0)
+    told = {"sudden": 1.0 - verdict.gradual, "gradual": verdict.gradual}.get(episode.shape, 0.0)
     if verdict.kind != "undetermined" or told < KEPT:
-        episode.kind, episode.confidence = verdict.kind, figure(verdict.confidence)
+        episode.shape, episode.shape_confidence = verdict.kind, figure(verdict.confidence)
     else:
-        episode.confidence = figure(told)
+        episode.shape_confidence = figure(told)
     onset = fitted_onset(verdict, columns)
     known = episode.onset
     # Bins grow coarser with age: what was told more finely, and is not contradicted, stands.

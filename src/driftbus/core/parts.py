@@ -11,6 +11,7 @@
     challenger_gap   detectors on the gap
     metrics          metrics, in windows and slices
     history          the error's history and classes, which judge episodes of concept drift and labelling
+    states           the states of the world that are remembered
 
 A part is another one when its rules are (the configuration changed), when its version here is (driftbus was
 upgraded), or when it holds one of River's detectors and River's version is another. Counters, episodes, the
@@ -48,9 +49,10 @@ VERSIONS: dict[str, int] = {
     "challenger_gap": 1,
     "metrics": 1,
     "history": 1,
+    "states": 1,
 }
 # What another task makes another: all that is learned of outcomes.
-LABELLED = frozenset({"error", "log_loss", "challenger", "challenger_gap", "metrics", "history"})
+LABELLED = frozenset({"error", "log_loss", "challenger", "challenger_gap", "metrics", "history", "states"})
 # Twelve hexadecimal digits: a change goes unseen once in 3e14 changes, and a snapshot stays small.
 _DIGITS = 12
 _ANY_CUSTOM = "custom/*"
@@ -81,6 +83,7 @@ def fingerprints(settings: StreamSettings) -> dict[str, str]:
         "challenger_gap": [*_watched(signals.challenger_gap, "challenger_gap"), challenger, positive],
         "metrics": [positive],
         "history": [],
+        "states": [],
         _ANY_CUSTOM: _custom(CustomSignal()),
         **{f"custom/{name}": _custom(one) for name, one in signals.custom.items()},
     }

@@ -115,6 +115,19 @@ class Onset:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierState:
+    """A state of the world that a stream was in before: its number within the stream, the version made for
+    it (None: it had none of its own), and its newest rows, `start_seq` ≤ seq < `end_seq` in `outcomes`."""
+
+    number: int
+    model_version: str | None
+    start_seq: int
+    end_seq: int
+    start_ts: int
+    end_ts: int
+
+
+@dataclass(frozen=True, slots=True)
 class DriftEvent:
     """One message about one episode. `time` (= `detected_at`) is the event time of this decision."""
 
@@ -135,6 +148,7 @@ class DriftEvent:
     model_version: str | None
     muted: bool
     labels: Mapping[str, str]
+    earlier: EarlierState | None = None  # which has returned, when `recurrent`
 
 
 @dataclass(frozen=True, slots=True)

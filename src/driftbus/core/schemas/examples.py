@@ -48,6 +48,7 @@ DRIFT_EVENT = _cloudevent(
         "model_version": "v3",
         "muted": False,
         "labels": {"team": "risk"},
+        "earlier_state": None,
     },
 )
 

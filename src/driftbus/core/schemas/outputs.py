@@ -158,6 +158,27 @@ class Evidence(Event):
     """How strongly: a log-likelihood ratio."""
 
 
+class StateWindow(Event):
+    """Rows in `outcomes`, start_seq ≤ seq < end_seq; times of the first and of the change after them."""
+
+    start_seq: Count
+    end_seq: Count
+    """Exclusive."""
+    start_ts: Written
+    end_ts: Written
+
+
+class EarlierState(Event):
+    """A state of the world that the stream was in before."""
+
+    state: Count
+    """Its number within the stream."""
+    model_version: Version | None
+    """The model that was made for it; null where there was none of its own."""
+    window: StateWindow
+    """The newest rows of that state."""
+
+
 class DriftData(Event):
     """One message about one episode: `opened` once, any number of `updated`, at most one `closed`, last."""
 
@@ -185,6 +206,8 @@ class DriftData(Event):
     muted: bool
     labels: Labels
     """The stream's, from the configuration."""
+    earlier_state: EarlierState | None = None
+    """Which has returned, when the kind is `recurrent`."""
 
 
 class RequestEvidence(Event):

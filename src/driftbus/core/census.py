@@ -1,0 +1,123 @@
+"""A state of the world as it is learned from its rows, and as it is kept when it has ended.
+
+A *census* is a probe with the table of how rows have fallen into its cells (`relation`). A probe is made of
+the first rows, rough at first and better later; its table holds only rows that it was not made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from driftbus.core.records import EarlierState
+from driftbus.core.relation import GROUPS, Counts, Probe, Table, dump_columns, empty, load_columns
+
+# Rows from which probes are made: the first is rough, the last knows boundaries to some 2 % of the rows.
+PROBE_ROWS = (64, 256, 1_024)
+# Rows in a new probe's table before it takes the place of the old one; in any before it can be compared.
+RIPE, LEAST = 256, 128
+# The newest rows looked at are not in the table yet: when a change is found, it began some hundred rows ago.
+LAG = 48
+# Rows in a table after which no more are looked at: after some 12,000 rows a state costs nothing more.
+COMPLETE = 2_048
+
+
+@dataclass(slots=True)
+class Census:
+    """A probe, and how rows have since fallen into its cells; the newest wait in `late`."""
+
+    probe: Probe
+    table: Table = field(default_factory=empty)
+    late: list[int] = field(default_factory=list)
+    rows: int = 0  # in the table
+
+    def take(self, places: Sequence[int], group: int) -> None:
+        """One row."""
+        self.late.append(self.probe.cell(places) * GROUPS + group)
+        if len(self.late) > LAG:
+            self.table[self.late.pop(0)] += 1
+            self.rows += 1
+
+    def dump(self) -> Any:
+        return dump_columns(self.probe.weights, self.table, self.late)
+
+    @classmethod
+    def load(cls, state: Any, smooth: Sequence[bool]) -> Census:
+        weights, table, late = load_columns(state)
+        return cls(Probe(weights, smooth), table, late, sum(table))
+
+
+@dataclass(slots=True)
+class Known:
+    """A state that has ended."""
+
+    earlier: EarlierState
+    census: Census
+
+
+@dataclass(slots=True)
+class Current:
+    """The state that holds. `rows`: since it began; `counts`: until the last probe is made; `begun_by`: the
+    version its first row was predicted by, `version` the one known to be made for it."""
+
+    number: int
+    counts: Counts | None
+    census: Census | None = None
+    growing: Census | None = None
+    rows: int = 0
+    start_seq: int | None = None
+    start_ts: int = 0
+    begun_by: str | None = None
+    version: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether no more rows need to be looked at."""
+        return self.counts is None and self.census is not None and self.census.rows >= COMPLETE
+
+    def take(self, places: Sequence[int], group: int, smooth: Sequence[bool]) -> None:
+        """One row that is looked at."""
+        if self.census is not None:
+            self.census.take(places, group)
+        if self.growing is not None:
+            self.growing.take(places, group)
+            if self.growing.rows >= RIPE:
+                self.census, self.growing = self.growing, None
+        if self.counts is None:
+            return
+        self.counts.add(places, group)
+        if self.counts.rows in PROBE_ROWS:
+            made = Census(Probe.of(self.counts.counts, smooth))
+            self.census, self.growing = (made, None) if self.census is None else (self.census, made)
+            if self.counts.rows == PROBE_ROWS[-1]:
+                self.counts = None
+
+
+def dump_earlier(earlier: EarlierState) -> list[Any]:
+    return [
+        earlier.number,
+        earlier.model_version,
+        *(earlier.start_seq, earlier.end_seq, earlier.start_ts, earlier.end_ts),
+    ]
+
+
+def dump_current(current: Current) -> list[Any]:
+    return [
+        current.number,
+        current.counts and dump_columns(current.counts.counts),
+        current.census and current.census.dump(),
+        current.growing and current.growing.dump(),
+        *(current.rows, current.start_seq, current.start_ts, current.begun_by, current.version),
+    ]
+
+
+def load_current(state: Any, smooth: Sequence[bool]) -> Current:
+    number, counts, census, growing, *rest = state
+    return Current(
+        number,
+        counts and Counts(len(smooth), load_columns(counts)[0]),
+        census and Census.load(census, smooth),
+        growing and Census.load(growing, smooth),
+        *rest,
+    )
