@@ -247,3 +247,42 @@ def test_topics_create_makes_the_halves_topic_where_something_is_joined(tmp_path
     settings(tmp_path, sources={"truths": SOURCES["truths"]})
     done = driftbus("topics", "create", "--config", str(tmp_path / "driftbus.yaml"), cwd=tmp_path)
     assert "ingest-halves" not in done.stdout
+
+
+def test_a_mapping_is_tried_on_what_kcat_prints(tmp_path: Path) -> None:
+    settings(tmp_path)
+    kcat = {
+        "topic": "ask", "partition": 0, "offset": 7, "tstype": "create", "ts": 1767225600000, "broker": 1,
+        "headers": ["mlserver-model", "m", "Ce-Id", "a"], "key": "a",
+        "payload": orjson.dumps(request("x")).decode(),
+    }  # fmt: skip
+    lines: list[Any] = [
+        {"topic": "truth", "key": None, "value": truth("a"), "headers": {"h": "1"}},
+        kcat,
+        {"topic": "answer", "key": "a", "value": response("x")},
+        {"topic": "ask", "value": request("b")},
+        {"topic": "truth", "value": {"type": "other"}},
+        {"topic": "elsewhere", "value": {}},
+        {"topic": "truth", "value": {"type": "truth", "id": "c"}},
+    ]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)) + b"\n\n")
+    config = str(tmp_path / "driftbus.yaml")
+    done = driftbus("ingest", "--config", config, "--try", "events.jsonl", cwd=tmp_path)
+    assert done.returncode == 1
+    said = [orjson.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["topic"], line.get("key")) for line in said] == [
+        ("labels", "m"), ("predictions", "m"), ("dead-letters", None),
+    ]  # fmt: skip
+    assert said[1]["value"]["prediction_id"] == "a"
+    assert said[1]["ts"] == 1767225600000
+    assert (said[2]["reason"], said[2]["from"]) == ("missing_field", {"topic": "truth", "line": 7})
+    assert done.stderr.strip() == (
+        "labels: 1, predictions: 1, of no source's topic: 1, dead letters: 1, left out: 1, "
+        "waiting for their other half: 1"
+    )
+    (tmp_path / "wrong.jsonl").write_text("{}\n")
+    done = driftbus("ingest", "--config", config, "--try", "wrong.jsonl", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "line 1 is no record" in done.stderr
+    done = driftbus("ingest", "--config", config, "--try", "absent.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
