@@ -286,3 +286,18 @@ def test_a_mapping_is_tried_on_what_kcat_prints(tmp_path: Path) -> None:
     assert "line 1 is no record" in done.stderr
     done = driftbus("ingest", "--config", config, "--try", "absent.jsonl", cwd=tmp_path)
     assert done.returncode == 2
+
+
+def test_check_looks_at_the_topics_of_sources(bus: EmbeddedBus, tmp_path: Path) -> None:
+    def found() -> dict[str, Any]:
+        done = driftbus("check", "--json", "--config", str(tmp_path / "driftbus.yaml"), cwd=tmp_path)
+        said: dict[str, Any] = orjson.loads(done.stdout)
+        (sources,) = [each for each in said["checks"] if each["name"] == "sources"]
+        return sources
+
+    settings(tmp_path)
+    assert found()["ok"] is True
+    settings(tmp_path, sources={"truths": {**SOURCES["truths"], "topics": ["truht"]}})
+    assert (found()["ok"], found()["text"]) == (False, "missing: truht")
+    settings(tmp_path, halves_topic="other")
+    assert (found()["ok"], found()["mend"]) == (False, "driftbus topics create")

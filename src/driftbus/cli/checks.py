@@ -13,7 +13,7 @@ from typing import NamedTuple
 from driftbus.config import Settings
 from driftbus.errors import BusError, ConfigError, MissingTopic, OffsetOutOfRange, Unavailable
 from driftbus.ports import Bus, TopicPartition
-from driftbus.topics import CO_PARTITIONED
+from driftbus.topics import CO_PARTITIONED, halves_specs
 
 INPUTS = ("predictions", "labels", "model-events")
 OUTPUTS = ("outcomes", "label-corrections", "drift-events", "retrain-requests", "dead-letters", "state")
@@ -79,6 +79,39 @@ def bus_findings(bus: Bus, settings: Settings) -> Iterator[Finding]:
     existing = {short: count for short, count in counts.items() if count is not None}
     yield _partitioner(bus, settings, existing)
     yield _permissions(bus, settings, existing, hidden)
+    if settings.ingest.sources:
+        yield _sources(bus, settings)
+
+
+def _sources(bus: Bus, settings: Settings) -> Finding:
+    """The topics that `driftbus ingest` reads, and that in which halves wait."""
+    topics = sorted({topic for source in settings.ingest.sources for topic in source.topics})
+    missing = []
+    try:
+        for topic in topics:
+            if not _exists(bus, topic):
+                missing.append(topic)
+        if missing:
+            mend = "is its name right in ingest.sources, and does the service that writes it run?"
+            return Finding("sources", False, f"missing: {', '.join(missing)}", mend)
+        if any(not _exists(bus, spec.name) for spec in halves_specs(settings, 1)):
+            return Finding("sources", False, f"missing: {settings.halves_topic}", "driftbus topics create")
+    except BusError as error:
+        mend = (
+            f"grant Describe and Read on the topics of ingest.sources, Read on group {settings.group}-ingest"
+        )
+        return Finding("sources", False, str(error), mend)
+    return Finding(
+        "sources", True, f"all {len(topics)} topics of {len(settings.ingest.sources)} sources exist"
+    )
+
+
+def _exists(bus: Bus, topic: str) -> bool:
+    try:
+        bus.partitions(topic)
+    except MissingTopic:
+        return False
+    return True
 
 
 def _address(settings: Settings) -> str:
