@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftbus.joining import MAX_HALF_BYTES, Joining, Step
+from driftbus.joining import MAX_HALF_BYTES, MOST_GIVEN_UP, Joining, Step
 from driftbus.ports import Record
 from driftbus.sources import IngestSettings, SourceSettings
 from driftbus.sources.pairing import place_of, to_half
@@ -116,6 +116,15 @@ def test_beyond_its_bounds_the_oldest_are_given_up(rules: dict[str, int]) -> Non
     assert [letter.record for letter in done.letters] == [request("r0"), request("r1")]
     assert done.given_up == {("s", "evicted"): 2}
     assert len(joins.waiting) == 2
+
+
+def test_very_many_are_given_up_a_step_at_a_time() -> None:
+    joins = joining(max_waiting=1)
+    for half in written(step(joining(), *(request(f"r{i}") for i in range(MOST_GIVEN_UP + 11)))):
+        joins.wait(half, 0.0)
+    assert len(step(joins).letters) == MOST_GIVEN_UP
+    assert len(step(joins).letters) == 10
+    assert len(joins.waiting) == 1
 
 
 def test_a_half_that_comes_twice_waits_once() -> None:

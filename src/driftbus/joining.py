@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from driftbus.errors import InvalidRecord
 from driftbus.intake import DeadLetter
@@ -23,6 +24,8 @@ log = logging.getLogger("driftbus.ingest")
 # A half is written to the halves topic whole. That takes 10 MB (`topics.py`); beside it stand its headers,
 # and where it came from.
 MAX_HALF_BYTES = 9_000_000
+# Of one step: where very many have to go at once, a transaction of all would be too large.
+MOST_GIVEN_UP = 1_000
 # Given up for want of the other half, not for what they are: as with labels without a prediction, no poison.
 UNMATCHED = {"request": "unmatched_request", "response": "unmatched_response"}
 
@@ -121,7 +124,7 @@ class Joining:
 
     def give_up(self, step: Step, now_s: float) -> None:
         """What has waited for too long, or has no room, goes to the dead letters as it came."""
-        for half, why in self.waiting.given_up(now_s):
+        for half, why in islice(self.waiting.given_up(now_s), MOST_GIVEN_UP):
             side = half.place.half.side
             missing = "response" if side == "request" else "request"
             text = (

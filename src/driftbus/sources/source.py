@@ -51,9 +51,9 @@ class Source:
         return self._form.half is not None and self.settings.join
 
     def half(self, record: Record) -> Half | None:
-        """Which half of an inference a record is. Raises `InvalidRecord`; None: none of ours."""
-        found = self._half(Part(record, content_of(record.value, record.headers)))
-        return found if found is None or self.settings.join or found.side == "response" else None
+        """Which half of an inference a record is, of a source that `joins`. Raises `InvalidRecord`; None: none
+        of ours."""
+        return self._half(Part(record, content_of(record.value, record.headers)))
 
     def map(self, record: Record) -> Mapped | None:
         """What a record gives that says it all. Raises `InvalidRecord`; None: none of ours."""
