@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests run against: a Java and Maven for Apache Kafka, Prometheus, Alertmanager, Chromium, Kafka itself.
+# What the tests run against: a Java and Maven for Apache Kafka, Prometheus, Alertmanager, Chromium, axe-core, Kafka itself.
 # Debian's packages are installed where a command is missing and that is allowed; else they are named.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ need prometheus-alertmanager prometheus-alertmanager
 need amtool prometheus-alertmanager
 need chromium chromium
 need openssl openssl
+need npm npm
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 
 install_missing() {
@@ -62,6 +63,8 @@ install_missing() {
 if [ -n "${missing% }" ]; then
     install_missing
 fi
+# What looks at the page for people with a screen reader: one package, locked in tests/browser.
+.venv/bin/python -m tests.integration.accessibility >&2
 if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then
     .venv/bin/python -m tests.integration.broker install >&2
 fi

@@ -10,6 +10,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +21,23 @@ from typing import Any
 PATIENCE_S = 60.0
 
 
+# The browser expects its ends as 3 and 4, which may be taken here: a process between moves them.
+AS_3_AND_4 = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 64) for fd in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
+
 class Browser:
     """One browser process. Raises `AssertionError` for what it refuses, `TimeoutError` when it is silent."""
 
     def __init__(self, profile: Path) -> None:
         to_read, self._write = os.pipe()
         self._read, to_write = os.pipe()
-        # The browser expects its ends as 3 and 4; from there up the shell's own numbers may lie in the way.
-        started = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh"]
+        started = [sys.executable, "-c", AS_3_AND_4, str(to_read), str(to_write)]
         self._process = subprocess.Popen(
             [
                 *started, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",

@@ -102,6 +102,7 @@ def test_one_file_that_tells_what_when_and_why(events: Path, tmp_path: Path) -> 
     assert page.open == []
     assert "2,400 predictions and 2,400 outcomes: the error changed 1 time" in page.text
     assert "1 retrain asked for" in page.text
+    assert "The budget of false alarms of the error is 1 per 90d, here 0.00" in page.text
     assert "1 of 1 known change found." in page.text
     assert "a new checkout" in page.text
     assert "The model makes more errors than it did. It is sudden" in page.text

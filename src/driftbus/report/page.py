@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from driftbus.config.values import duration_text
 from driftbus.report.chart import draw
 from driftbus.report.comparison import comparison
 from driftbus.report.episodes import (
@@ -170,7 +171,12 @@ def _summary(each: StreamReport) -> str:
     said = (
         f"{plural(ledger.predictions, 'prediction')} and {plural(ledger.outcomes, 'outcome')}: the error "
         f"changed {plural(concept, 'time')}, something else {plural(others, 'time')}; "
-        f"{plural(record.asked, 'retrain')} asked for."
+        f"{plural(record.asked, 'retrain')} asked for. "
+    )
+    budget = record.monitor.settings.false_alarms
+    said += (
+        f"The budget of false alarms of the error is {budget.count} per {duration_text(budget.span_ms)}, "
+        f"here {record.monitor.false_alarms_allowed:.2g} at the most."
     )
     if record.monitor.defect is not None:
         said += f" The stream was set aside: {record.monitor.defect.partition(':')[0]}."
@@ -205,7 +211,7 @@ def _legend(each: StreamReport) -> Markup:
         keys.append(("challenger", "challenger's error"))
     keys += [("band", "episode of the error"), ("onset", "onset, interval below")]
     keys += [("request", "retrain asked"), ("deployment", "model in production")]
-    if each.known is not None:
+    if each.true_bars():
         keys.append(("true", "known to be true"))
     return tag("figcaption", *[tag("span", said, class_=f"key {name}") for name, said in keys])
 
