@@ -52,7 +52,7 @@ chaos: dev ## workers and broker of a real Kafka killed and frozen for 15 minute
 mutants: dev ## bugs put into a copy of the tree, one at a time: which test notices each, as a table
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-examples: dev ## the examples around MLflow, with the real client: a trainer, its registry, an alias that moves
+examples: dev ## what meets MLflow, Weights & Biases and Comet, with their real clients
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-examples.lock
 	@$(BIN)/python -m pytest examples $(ARGS)
 

@@ -67,21 +67,14 @@ def test_commands_run_as_printed(page: Path, tmp_path: Path, request: pytest.Fix
         play(tmp_path, environ, [block for block in blocks(page) if block.not_run is None])
 
 
-def test_what_does_not_run_says_why() -> None:
-    """A list to look at: a reason that is none, or one too many, shows here."""
-    reasons = {
-        (name(page), block.not_run) for page in pages() for block in blocks(page) if block.not_run is not None
-    }
-    assert reasons == {
-        ("docs/quickstart.md", "needs a container engine"),
-        ("docs/guides/kubernetes.md", "needs a cluster"),
-        (
-            "docs/guides/security.md",
-            "a broker's administrator; tests/security grants the same through its API",
-        ),
-        ("docs/guides/producers.md", "needs kcat; a test gives its properties to librdkafka"),
-        ("docs/guides/sources.md", "needs events of a service; tests/integration/test_ingest.py has them"),
-    }
+def test_what_does_not_run_says_why_and_is_the_exception() -> None:
+    found = [(name(page), block) for page in pages() for block in blocks(page)]
+    for page, block in found:
+        if block.not_run is not None:
+            assert len(block.not_run.split()) >= 2, (
+                f"{page} line {block.line}: {block.not_run!r} is no reason"
+            )
+    assert sum(block.not_run is not None for _, block in found) * 3 < len(found)
 
 
 @cache

@@ -39,6 +39,7 @@ COMMANDS = {
     "decline": "driftbus.cli.people:decline",
     "retire": "driftbus.cli.people:retire",
     "export": "driftbus.cli.export:export",
+    "track": "driftbus.cli.track:track",
     "dead-letters": "driftbus.cli.dead_letters:dead_letters",
     "schemas": "driftbus.cli.schemas:schemas",
 }
@@ -61,6 +62,7 @@ Examples:
   driftbus mute fraud --until 2d --reason "migration"
   driftbus retrain fraud --reason "new chargeback rules"
   driftbus export REQUEST_ID --out rows.parquet
+  driftbus track mlflow             episodes and requests as runs of a tracker
   driftbus dead-letters list --since 2h
 """
 
