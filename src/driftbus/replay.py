@@ -1,4 +1,4 @@
-"""`driftbus replay`: the worker's core over recorded events, in file order, without a bus.
+"""`driftbus replay`: the worker's core over recorded events, in file order or as a bus has kept them.
 
 What is printed depends on no later record, and not on how many lines are read at a time.
 """
@@ -6,10 +6,10 @@ What is printed depends on no later record, and not on how many lines are read a
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -17,21 +17,33 @@ from driftbus.adapters.files.events import Line, Unusable, read_events
 from driftbus.adapters.files.tables import CsvColumns, read_table
 from driftbus.config import Settings
 from driftbus.core.block import Run
-from driftbus.core.codec import BUILDERS, unwrapped
+from driftbus.core.codec import BUILDERS, decode, unwrapped
 from driftbus.core.encode import drift_event, retrain_request
 from driftbus.core.partition import Partition, StepInput, StepResult
 from driftbus.core.records import Decision, DriftEvent
 from driftbus.core.settings import AlarmBudget
 from driftbus.errors import InvalidRecord
+from driftbus.ports import Bus, Record
+from driftbus.recorded import Span, recorded, spans
 
-__all__ = ["CsvColumns", "Summary", "replay"]
+__all__ = ["CsvColumns", "Summary", "replay", "replay_history"]
 
 # Looks at a partition after a step of it, and changes nothing.
 Watch = Callable[[Partition, StepResult], None]
 # Lines per step: enough for columns to pay, few enough that memory stays small.
 STEP_LINES = 4_096
+# How often progress is told: about every tenth of a second.
+PROGRESS_RECORDS = 5_000
 # Unusable lines that are kept to be shown; all are counted.
 KEPT_BAD = 20
+
+
+class Recorded(NamedTuple):
+    """One input as a bus has kept it; `topic` by its short name."""
+
+    topic: str
+    ts: int
+    record: Record
 
 
 @dataclass(slots=True)
@@ -80,13 +92,61 @@ def replay(
     settings that the same records are folded under, seen by their `Watch` alone. Raises `DriftbusError` for a
     file that cannot be read.
     """
-    folding = _Replay(settings, out, watch)
-    other = _Replay(beside[0], None, beside[1]) if beside is not None else None
-    gathered: list[Line] = []
+    summary = Summary()
+    _fold(_read(files, csv, progress), settings, summary, out, watch, beside)
+    return summary
+
+
+def replay_history(
+    bus: Bus,
+    settings: Settings,
+    begin_ms: int | None,
+    end_ms: int | None,
+    *,
+    out: BinaryIO,
+    progress: Callable[[int, int], None],
+    watch: Watch | None = None,
+    beside: tuple[Settings, Watch] | None = None,
+) -> Summary:
+    """The same over what the bus keeps of the inputs, written at begin ≤ t < end (None: all there is): one
+    partition after the other, each in the order of time. `progress(records done, records in all)`.
+
+    Nothing is written to the bus, and no group is joined. Raises `BusError`.
+    """
+    partitions = range(bus.partitions(settings.topics["predictions"]))
+    kept = [spans(bus, settings.topics, number, begin_ms, end_ms) for number in partitions]
+    total = sum(span.end - span.start for some in kept for span in some)
+    summary, done = Summary(), 0
+
+    def counted(some: list[Span]) -> Iterator[Recorded]:
+        nonlocal done
+        for name, record in recorded(bus, some):
+            done += 1
+            if done % PROGRESS_RECORDS == 0:
+                progress(done, total)
+            yield Recorded(name, record.timestamp_ms, record)
+
+    for some in kept:
+        _fold(counted(some), settings, summary, out, watch, beside)
+    return summary
+
+
+def _fold(
+    items: Iterable[Line | Recorded | Unusable],
+    settings: Settings,
+    summary: Summary,
+    out: BinaryIO,
+    watch: Watch | None,
+    beside: tuple[Settings, Watch] | None,
+) -> None:
+    """Fold the items as one partition; what they came to is added to the summary."""
+    folding = _Replay(settings, summary, out, watch)
+    other = _Replay(beside[0], Summary(), None, beside[1]) if beside is not None else None
+    gathered: list[Line | Recorded] = []
     try:
-        for item in _read(files, csv, progress):
+        for item in items:
             if isinstance(item, Unusable):
-                folding.summary.refuse(item)
+                summary.refuse(item)
                 continue
             gathered.append(item)
             if len(gathered) >= STEP_LINES:
@@ -100,7 +160,7 @@ def replay(
             folding.fold(gathered)
             if other is not None:
                 other.fold(gathered)
-    return folding.finish()
+    folding.finish()
 
 
 def _read(
@@ -121,15 +181,17 @@ def _read(
 class _Replay:
     """One partition that holds every stream, and what has been read of each topic so far."""
 
-    def __init__(self, settings: Settings, out: BinaryIO | None, watch: Watch | None) -> None:
+    def __init__(
+        self, settings: Settings, summary: Summary, out: BinaryIO | None, watch: Watch | None
+    ) -> None:
         self.settings = settings
         self.out = out
         self.watch = watch
-        self.summary = Summary()
+        self.summary = summary
         self.partition = Partition(0, settings.stream, settings.limits)
         self.read: dict[str, int] = {}  # topic → records so far: the offset of the next one
 
-    def fold(self, lines: Sequence[Line]) -> None:
+    def fold(self, lines: Sequence[Line | Recorded]) -> None:
         """Fold some lines. A topic nothing has been read of yet is idle, as at its end for a worker."""
         for some in _until_first_of_topic(lines, set(self.read)):
             runs = self._runs(some)
@@ -147,14 +209,14 @@ class _Replay:
                 corrections = before + bisect_right(result.correction_rows, pos, key=lambda row: row[0])
                 self.out.write(_printed(decision, corrections, self.settings))
 
-    def _runs(self, lines: Sequence[Line]) -> list[Run]:
+    def _runs(self, lines: Sequence[Line | Recorded]) -> list[Run]:
         runs: list[Run] = []
         run: Run | None = None
         for line in lines:
             offset = self.read.get(line.topic, 0)
             self.read[line.topic] = offset + 1
             try:
-                event = BUILDERS[line.topic](unwrapped(line.value, ()), line.key, line.ts, line.text)
+                event = self._event(line)
                 if not self.partition.admits(event.stream):
                     raise InvalidRecord("stream_limit", "more streams than limits.max_streams")
             except InvalidRecord as poison:
@@ -169,8 +231,15 @@ class _Replay:
             run.times.append(line.ts)
         return runs
 
-    def finish(self) -> Summary:
-        """The summary, with what each stream came to."""
+    def _event(self, line: Line | Recorded) -> Any:
+        """Raises `InvalidRecord`."""
+        if isinstance(line, Line):
+            return BUILDERS[line.topic](unwrapped(line.value, ()), line.key, line.ts, line.text)
+        record, most = line.record, self.settings.limits.max_record_bytes
+        return decode(line.topic, record.key, record.value, record.headers, record.timestamp_ms, most)
+
+    def finish(self) -> None:
+        """Add what each stream came to to the summary."""
         for name, monitor in self.partition.streams.items():
             self.summary.streams[name] = StreamCounts(
                 monitor.ledger.predictions,
@@ -181,10 +250,11 @@ class _Replay:
                 monitor.false_alarms_allowed,
                 monitor.ledger.opened.get("concept", 0),
             )
-        return self.summary
 
 
-def _until_first_of_topic(lines: Sequence[Line], seen: Set[str]) -> Iterator[Sequence[Line]]:
+def _until_first_of_topic(
+    lines: Sequence[Line | Recorded], seen: Set[str]
+) -> Iterator[Sequence[Line | Recorded]]:
     """The lines in parts, a new one before the first record of each topic, which then is no longer idle."""
     seen = set(seen)
     start = 0

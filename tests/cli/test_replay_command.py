@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from driftbus.client import Emitter
 from tests.cli.commands import clean_environ, driftbus
 
 START_MS = 1_767_225_600_000
@@ -118,3 +119,33 @@ def test_progress_on_a_terminal_and_nothing_but_json_lines_on_stdout(events: Pat
     assert b"MB" in shown or b"bytes" in shown
     assert b"fraud: 4000 predictions" in shown
     assert [json.loads(line)["key"] for line in printed.splitlines()]
+
+
+def test_what_the_bus_has_kept(events: Path, tmp_path: Path) -> None:
+    config = tmp_path / "driftbus.yaml"
+    config.write_text("bus: embedded\nembedded: {path: ./data}\n")
+    assert driftbus("topics", "create", "--partitions", "2", "--config", config, cwd=tmp_path).returncode == 0
+    with Emitter(embedded=tmp_path / "data") as emitter:
+        for line in events.read_text().splitlines():
+            value = json.loads(line)["value"]
+            pid = value.pop("prediction_id")
+            (emitter.label if "label" in value else emitter.prediction)("fraud", pid, **value)
+    report = tmp_path / "out.html"
+    args = ("replay", "--from", "1h", "--config", config, "--report", report)
+    done = driftbus(*args, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    topics = [json.loads(line)["topic"] for line in done.stdout.splitlines()]
+    assert topics[0] == "drift-events"
+    assert "retrain-requests" in topics
+    assert "fraud: 4000 predictions, 4000 outcomes, 1 episodes, 1 requests" in done.stderr
+    assert "what the bus has kept from 1h" in report.read_text()
+    before = driftbus("replay", "--to", "1h", "--config", config, cwd=tmp_path)
+    assert (before.returncode, before.stdout) == (0, "")
+    assert "no events" in before.stderr
+
+
+@pytest.mark.parametrize("args", [(), ("--from", "1h", __file__)])
+def test_files_or_the_bus_and_not_both(args: tuple[str, ...]) -> None:
+    done = driftbus("replay", *args)
+    assert done.returncode == 2
+    assert "give files, or --from or --to for what the bus has kept" in done.stderr

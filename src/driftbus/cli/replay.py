@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from driftbus.cli.options import ConfigOption, config_path, settings
+from driftbus.cli.moments import back_ms
+from driftbus.cli.options import ConfigOption, config_path, opened, settings
 from driftbus.errors import DriftbusError
 
 if TYPE_CHECKING:
@@ -28,15 +29,24 @@ _TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 def replay(
     ctx: typer.Context,
     files: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="FILE…",
+            metavar="[FILE…]",
             exists=True,
             dir_okay=False,
             readable=True,
             help="JSON lines (.gz too), CSV or Parquet, in this order.",
         ),
-    ],
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="WHEN", help="What the bus has kept since: 30d, or a moment; no FILE."
+        ),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="WHEN", help="And before then; default: until now.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option(metavar="COL", help="Tables: the column with the label.")
     ] = None,
@@ -66,7 +76,7 @@ def replay(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Run recorded events through the same core as the worker's.
+    """Run recorded events through the same core as the worker's: files, or what the bus has kept.
 
     Drift events and retrain requests come as JSON lines on stdout, nothing else; progress and a summary on
     stderr. Exit 1 when a line could not be used.
@@ -76,28 +86,36 @@ def replay(
       driftbus replay events.jsonl.gz --report out.html > decisions.jsonl
       driftbus replay data.csv --label y --prediction p --report out.html --truth truth.json
       driftbus replay events.jsonl --config now.yaml --compare next.yaml --report out.html
+      driftbus replay --from 30d --config now.yaml --compare next.yaml --report out.html
     """
+    history = begin is not None or end is not None
+    if history == bool(files):
+        raise typer.BadParameter("give files, or --from or --to for what the bus has kept")
+    files = files or []
     columns = _columns(files, label, prediction, score, timestamp, stream)
     if report is None and (truth or compare):
         raise typer.BadParameter("--truth and --compare need --report OUT.html")
     chosen = settings(ctx, config)
     asked = (
-        None if report is None else _Asked(files, report, truth, compare, chosen, config_path(ctx, config))
+        None
+        if report is None
+        else _Asked(files or _kept(begin, end), report, truth, compare, chosen, config_path(ctx, config))
     )
 
-    from driftbus.replay import replay as run
+    from driftbus.replay import replay as replay_files
+    from driftbus.replay import replay_history
 
+    begin_ms = None if begin is None else back_ms(begin, "--from")
+    end_ms = None if end is None else back_ms(end, "--to")
+    watching: Any = {"watch": asked.watch, "beside": asked.beside} if asked else {}
     try:
-        with _progress() as progress:
-            summary = run(
-                files,
-                chosen,
-                csv=columns,
-                out=sys.stdout.buffer,
-                progress=progress,
-                watch=asked.watch if asked else None,
-                beside=asked.beside if asked else None,
-            )
+        with _progress("records" if history else "bytes") as progress:
+            said: Any = {"out": sys.stdout.buffer, "progress": progress, **watching}
+            if history:
+                with opened(chosen) as bus:
+                    summary = replay_history(bus, chosen, begin_ms, end_ms, **said)
+            else:
+                summary = replay_files(files, chosen, csv=columns, **said)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Whoever read us has gone (`| head`): nothing more can be said there, not even at exit.
@@ -107,6 +125,11 @@ def replay(
     if asked is not None:
         asked.write(summary)
     raise typer.Exit(1 if summary.bad_lines else 0)
+
+
+def _kept(begin: str | None, end: str | None) -> list[Path]:
+    """What stands in a report where files would."""
+    return [Path(f"what the bus has kept{f' from {begin}' if begin else ''}{f' to {end}' if end else ''}")]
 
 
 class _Asked:
@@ -187,17 +210,18 @@ def _columns(
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress(unit: str) -> Iterator[Progress]:
     """A bar on stderr where that is a terminal; what was decided so far goes out each time, to be seen."""
     if not sys.stderr.isatty():
         yield lambda done, total: sys.stdout.buffer.flush()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    done_of = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
     with Bar(
-        BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+        BarColumn(), done_of, TimeRemainingColumn(), console=Console(stderr=True), transient=True
     ) as bar:
         task = bar.add_task("replay", total=None)
 

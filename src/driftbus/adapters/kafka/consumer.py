@@ -111,8 +111,8 @@ class KafkaConsumer:
     def at_end(self, partition: TopicPartition) -> bool:
         if partition not in self._ended:
             return False
-        # What librdkafka calls a partition's end is the last stable offset. Behind it there may be records of a
-        # transaction that is still open, and of whoever wrote after it.
+        # What librdkafka calls a partition's end is the last stable offset. Behind it there may be records of
+        # a transaction that is still open, and of whoever wrote after it.
         _, high = self._client.get_watermark_offsets(Partition(*partition), cached=True)
         return high <= (self._positions[partition] or 0)
 
