@@ -30,6 +30,7 @@ from driftbus.restore import Task, restore
 from driftbus.steps import StepRecord
 from driftbus.told import explained, line, stories
 from tests.fuzz.choices import Choices
+from tests.fuzz.foreign import foreign
 from tests.fuzz.recorded import RecordedBus, recorded
 
 Target = Callable[[bytes], None]
@@ -279,7 +280,7 @@ TARGETS: dict[str, Target] = {
             outcome,
             request,
         ),
-        *(drift_events, dead_letters, replay_lines),
+        *(drift_events, dead_letters, replay_lines, foreign),
     )
 }
 

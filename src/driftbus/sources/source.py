@@ -51,8 +51,8 @@ class Source:
         return self._form.half is not None and self.settings.join
 
     def half(self, record: Record) -> Half | None:
-        """Which half of an inference a record is, of a source that `joins`. Raises `InvalidRecord`; None: none
-        of ours."""
+        """Which half of an inference a record is, of a source that `joins`. Raises `InvalidRecord`; None:
+        none of ours."""
         return self._half(Part(record, content_of(record.value, record.headers)))
 
     def map(self, record: Record) -> Mapped | None:
