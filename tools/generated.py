@@ -22,6 +22,8 @@ def files() -> Iterator[tuple[Path, str]]:
     yield from runpy.run_path(str(ROOT / "deploy/grafana/source"))["files"]()
     rule = runpy.run_path(str(ROOT / "deploy/prometheus/build_rule.py"))
     yield ROOT / "deploy/prometheus/prometheusrule.yaml", rule["text"]()
+    tuning = runpy.run_path(str(ROOT / "tools/measured.py"))
+    yield ROOT / "docs/guides/tuning.md", tuning["page"]()
     configuration = runpy.run_path(str(ROOT / "tools/configuration_page.py"))
     yield ROOT / "docs/configuration.md", configuration["page"]()
 
