@@ -81,7 +81,8 @@ class Episode:
     """One open episode, as the policy and the views read it.
 
     `kind`, `confidence`: what is told. `shape`, `shape_confidence`: what the error's course alone says, a
-    step or a rise (`core.verdict`); `earlier`: the state that has returned (`core.states`).
+    step or a rise (`core.verdict`); `lasting`: how sure it is that the rise is a very long one; `steps`: how
+    many rises in a row, each before the one before had settled; `earlier`: the state that has returned.
     `fitted`: judged by the error's history, else by alarms alone. `next_look`, `last_alarm` and
     `quiet_until` (no small news before) count rows of the history it belongs to. `news`: a signal has
     joined since the last event.
@@ -90,11 +91,8 @@ class Episode:
     episode_id: str
     category: Category
     opened_at: int
-    kind: Kind
-    confidence: float
     onset: Onset
     signals: dict[str, SignalEvidence]
-    moving: bool
     fitted: bool
     last_alarm: int
     next_look: int
@@ -102,8 +100,13 @@ class Episode:
     news: bool = False
     events: int = 0
     told: Told | None = None
+    kind: Kind = "undetermined"
+    confidence: float = 0.5
+    moving: bool = False
     shape: Kind = "undetermined"
     shape_confidence: float = 0.5
+    lasting: float = 0.0
+    steps: int = 1
     earlier: EarlierState | None = None
 
     def absorb(self, alarm: Alarm, seen: int) -> None:

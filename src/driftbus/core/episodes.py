@@ -17,7 +17,7 @@ from typing import Any
 from driftbus.core.cries import Cries
 from driftbus.core.episode import LABELLED, Alarm, Episode, Moment, Rows, identity, signal_evidence
 from driftbus.core.history import Columns, History
-from driftbus.core.kinds import Returned, name_kind
+from driftbus.core.kinds import STAIRCASE, Returned, name_kind
 from driftbus.core.outlook import (
     EpisodePolicy,
     better_since,
@@ -67,8 +67,8 @@ class Episodes:
         self._cries = Cries()
         self._reference = 0  # seq from which the error's history is judged
         self._ordinal = 0
-        # The earlier state that holds again; whoever calls keeps it up to date.
-        self.returned: Returned | None = None
+        self._in_a_row = 1, 0  # how many rises one that is found up to this row is the last of
+        self.returned: Returned | None = None  # kept up to date by whoever calls
         self.opened_total: dict[Category, int] = {}
         self.closed_total: dict[tuple[Category, Kind], int] = {}
         self.last_opened_ts: int | None = None
@@ -188,8 +188,8 @@ class Episodes:
 
     def _split(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
         """Is a further alarm a second change, which no ramp explains? Then the first one is settled."""
-        if self._cries.second is None:
-            return []
+        if self._cries.second is None or episode.steps >= STAIRCASE:
+            return []  # the further steps of a staircase are one change
         seq, alarm = self._cries.second
         columns = history.columns(self._reference)
         if not two_changes(columns, episode.onset.seq, seq):
@@ -197,10 +197,11 @@ class Episodes:
                 self._cries.second = None
             return []
         self._start_reference(history, episode.onset.seq, level_between(columns, seq))
-        return [self._close(episode, "settled", moment), *self._go_on(alarm, moment, history)]
+        return [self._close(episode, "settled", moment), *self._go_on(episode, alarm, moment, history)]
 
-    def _go_on(self, alarm: Alarm, moment: Moment, history: History) -> list[DriftEvent]:
-        """An alarm that came during an episode now stands for itself."""
+    def _go_on(self, last: Episode, alarm: Alarm, moment: Moment, history: History) -> list[DriftEvent]:
+        """An alarm that came during the last episode now stands for itself."""
+        self._in_a_row = last.steps + 1, history.seen + self._policy.retry_rows
         self._cries.waiting.clear()
         self._cries.ask(alarm, history.seen, self._policy.retry_rows)
         return self._try_to_confirm(moment, history, decided=True)
@@ -210,6 +211,8 @@ class Episodes:
     ) -> DriftEvent:
         signals = self._cries.take_evidence(history.seen - self._policy.retry_rows)
         episode = self._new("concept", moment, signals, fitted_onset(verdict, columns), True, history)
+        steps, until = self._in_a_row
+        episode.steps = steps if history.seen <= until else 1
         take_verdict(episode, verdict, columns)
         name_kind(episode, None)
         episode.next_look = history.seen + LOOK_ROWS
@@ -242,17 +245,13 @@ class Episodes:
         history: History | Places,
     ) -> Episode:
         self._ordinal += 1
-        opened = (self._ordinal, moment.outcomes_seen, moment.predictions_seen)
-        episode_id = identity(self._stream, self._version, self._role, category, *opened)
+        opened = (category, self._ordinal, moment.outcomes_seen, moment.predictions_seen)
         episode = self._episodes[category] = Episode(
-            episode_id=episode_id,
+            episode_id=identity(self._stream, self._version, self._role, *opened),
             category=category,
             opened_at=moment.ts,
-            kind="undetermined",
-            confidence=0.5,
             onset=onset,
             signals=signals,
-            moving=False,
             fitted=fitted,
             last_alarm=history.seen,
             next_look=history.seen,
@@ -291,7 +290,7 @@ class Episodes:
             self._start_reference(history, episode.onset.seq if settled else 0, level_from)
             second = self._cries.second if settled else None
             closed = self._close(episode, outlook.resolution, moment)
-            return [closed] if second is None else [closed, *self._go_on(second[1], moment, history)]
+            return [closed] if second is None else [closed, *self._go_on(episode, second[1], moment, history)]
         news = is_news(episode, history.seen, moment.ts, self._policy)
         if news and episode.events <= self._policy.max_updates:
             episode.quiet_until = history.seen + outlook.since_onset // 2 + QUIET_ROWS
@@ -322,6 +321,7 @@ class Episodes:
             "cries": self._cries.dump(),
             "reference": self._reference,
             "ordinal": self._ordinal,
+            "in_a_row": list(self._in_a_row),
             "opened": dict(self.opened_total),
             "closed": [[category, kind, count] for (category, kind), count in self.closed_total.items()],
             "last_opened_ts": self.last_opened_ts,
@@ -343,6 +343,7 @@ class Episodes:
             one._episodes[episode.category] = episode
         one._cries = Cries.load(state["cries"])
         one._reference, one._ordinal = state["reference"], state["ordinal"]
+        one._in_a_row = tuple(state["in_a_row"])
         one.opened_total = dict(state["opened"])
         one.closed_total = {(category, kind): count for category, kind, count in state["closed"]}
         one.last_opened_ts = state["last_opened_ts"]

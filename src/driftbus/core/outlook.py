@@ -161,6 +161,7 @@ def take_verdict(episode: Episode, verdict: Verdict, columns: Columns) -> None:
         episode.shape, episode.shape_confidence = verdict.kind, figure(verdict.confidence)
     else:
         episode.shape_confidence = figure(told)
+    episode.lasting = figure(verdict.lasting)
     onset = fitted_onset(verdict, columns)
     known = episode.onset
     # Bins grow coarser with age: what was told more finely, and is not contradicted, stands.

@@ -29,6 +29,9 @@ DETERMINED, INTERVAL = 0.9, 0.95
 RESOLUTION = 24
 # Rows after the onset before a kind is named at all.
 MIN_ROWS_FOR_KIND = 128
+# A rise over more rows than this is no transition from one state to another: the world keeps changing. Ramps
+# over 8,000 rows are still one change.
+LASTING_ROWS = 9_000.0
 # The rise goes on while the hypotheses in which it has not ended weigh more than this.
 MOVING = 0.3
 
@@ -38,7 +41,8 @@ class Verdict:
     """A fitted change. `onset`, `earliest`, `latest`, `end` are indices into the columns (`end`: the first
     bin after the rise, by the 90 % quantile; the number of bins while it may be going on). `confidence` is
     the posterior of `kind`, for `undetermined` that of the likelier one; `gradual` that of a gradual
-    change. `llr`, `strength`: as in `Step`. `moving`: the rise has not clearly ended."""
+    change. `llr`, `strength`: as in `Step`. `moving`: the rise has not clearly ended. `lasting`: the
+    posterior of a rise that takes more than `LASTING_ROWS`, or has done so by now."""
 
     kind: Kind
     confidence: float
@@ -52,6 +56,7 @@ class Verdict:
     llr: float
     strength: float
     moving: bool
+    lasting: float
 
 
 def judge(columns: Columns, direction: int = 1) -> Verdict | None:
@@ -95,6 +100,7 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
     endings = np.concatenate((allowed, ends))
     mass = np.concatenate((steps, rises)) / (all_steps + all_rises)
     end = max(onset, _quantile(endings, mass, 0.9))
+    lasting = np.append(0.0, rises[rows[ends] - rows[starts] >= LASTING_ROWS])
     unfinished = float(np.add.accumulate(np.append(0.0, mass[endings >= length]))[-1])
     return Verdict(
         kind=kind,
@@ -109,6 +115,7 @@ def judge(columns: Columns, direction: int = 1) -> Verdict | None:
         llr=step.llr,
         strength=step.strength,
         moving=unfinished > MOVING,
+        lasting=float(np.add.accumulate(lasting)[-1]) / (all_steps + all_rises),
     )
 
 
