@@ -26,7 +26,7 @@ from driftbus.ingest_views import IngestSource
 from driftbus.letters import Wanted, letters
 from driftbus.ports import TopicPartition, TopicSpec
 from driftbus.topics import halves_specs, topic_specs
-from tests.cli.commands import driftbus
+from tests.cli.commands import driftbus, in_process
 
 # Ends a test that hangs; nothing is decided by it.
 LIMIT_S = 60
@@ -153,6 +153,24 @@ def test_what_is_given_up_is_in_the_dead_letters_and_does_not_come_back(
     assert events(bus, "driftbus.predictions") == []
 
 
+def test_a_transaction_that_others_left_open_keeps_nobody_from_ending(
+    bus: EmbeddedBus, tmp_path: Path
+) -> None:
+    """What it holds back may be a tombstone: nothing is joined before it has ended."""
+    chosen = settings(tmp_path)
+    other = bus.transaction("other")
+    other.begin()
+    other.produce(chosen.halves_topic, key=b"k", value=None, partition=0, want_offset=True)
+    other.flush()
+    with running(bus, chosen) as ingest:
+        wait_until(lambda: ingest.heart.doing == "waiting for open transactions")
+        assert not ingest.ready
+    other.abort()
+    other.close()
+    with running(bus, chosen) as ingest:
+        wait_until(lambda: ingest.ready and ingest.counters.rebalances == 1)
+
+
 def test_more_than_may_wait(bus: EmbeddedBus, tmp_path: Path) -> None:
     send(bus, "ask", *(request(f"r{i}") for i in range(8)))
     with running(bus, settings(tmp_path, max_waiting=3)) as ingest:
@@ -242,10 +260,10 @@ def test_the_command_without_sources_exits_2(tmp_path: Path) -> None:
 
 def test_topics_create_makes_the_halves_topic_where_something_is_joined(tmp_path: Path) -> None:
     settings(tmp_path)
-    done = driftbus("topics", "create", "--config", str(tmp_path / "driftbus.yaml"), cwd=tmp_path)
+    done = in_process("topics", "create", "--config", str(tmp_path / "driftbus.yaml"))
     assert "driftbus.ingest-halves: created" in done.stdout
     settings(tmp_path, sources={"truths": SOURCES["truths"]})
-    done = driftbus("topics", "create", "--config", str(tmp_path / "driftbus.yaml"), cwd=tmp_path)
+    done = in_process("topics", "create", "--config", str(tmp_path / "driftbus.yaml"))
     assert "ingest-halves" not in done.stdout
 
 
@@ -267,7 +285,7 @@ def test_a_mapping_is_tried_on_what_kcat_prints(tmp_path: Path) -> None:
     ]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)) + b"\n\n")
     config = str(tmp_path / "driftbus.yaml")
-    done = driftbus("ingest", "--config", config, "--try", "events.jsonl", cwd=tmp_path)
+    done = in_process("ingest", "--config", config, "--try", str(tmp_path / "events.jsonl"))
     assert done.returncode == 1
     said = [orjson.loads(line) for line in done.stdout.splitlines()]
     assert [(line["topic"], line.get("key")) for line in said] == [
@@ -281,16 +299,16 @@ def test_a_mapping_is_tried_on_what_kcat_prints(tmp_path: Path) -> None:
         "waiting for their other half: 1"
     )
     (tmp_path / "wrong.jsonl").write_text("{}\n")
-    done = driftbus("ingest", "--config", config, "--try", "wrong.jsonl", cwd=tmp_path)
+    done = in_process("ingest", "--config", config, "--try", str(tmp_path / "wrong.jsonl"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "line 1 is no record" in done.stderr
-    done = driftbus("ingest", "--config", config, "--try", "absent.jsonl", cwd=tmp_path)
+    done = in_process("ingest", "--config", config, "--try", str(tmp_path / "absent.jsonl"))
     assert done.returncode == 2
 
 
 def test_check_looks_at_the_topics_of_sources(bus: EmbeddedBus, tmp_path: Path) -> None:
     def found() -> dict[str, Any]:
-        done = driftbus("check", "--json", "--config", str(tmp_path / "driftbus.yaml"), cwd=tmp_path)
+        done = in_process("check", "--json", "--config", str(tmp_path / "driftbus.yaml"))
         said: dict[str, Any] = orjson.loads(done.stdout)
         (sources,) = [each for each in said["checks"] if each["name"] == "sources"]
         return sources

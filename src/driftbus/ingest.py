@@ -55,8 +55,7 @@ def check_sources(settings: Settings) -> None:
 
 
 class Ingest:
-    """One member of the group `{group}-ingest`. `run` returns after `stop`; any error it raises means:
-    anew."""
+    """One member of the group `{group}-ingest`. `run` returns after `stop`; any error it raises: anew."""
 
     def __init__(self, bus: Bus, settings: Settings, worker_id: str, heart: Heartbeat | None = None) -> None:
         check_sources(settings)
@@ -87,11 +86,6 @@ class Ingest:
     def ready(self) -> bool:
         """Whether it is in its group, and has read back what waits."""
         return self.connected and not self._fresh
-
-    @property
-    def partitions(self) -> list[TopicPartition]:
-        """Those it works on."""
-        return sorted(self._positions)
 
     def run(self) -> None:
         """Work until `stop`. Raises `BusError`, `TooManyDeadLetters`; `ConfigError` for a foreign topic
@@ -154,8 +148,8 @@ class Ingest:
         committed = self._bus.committed(self.group, fresh)
         for tp in fresh:
             position = self._position(tp, committed.get(tp))
-            if tp.topic == self._halves:
-                self._read_back(tp, position)
+            if tp.topic == self._halves and not self._read_back(tp, position):
+                return  # asked to end meanwhile: nothing of these was touched
             consumer.seek(tp, position)
             self._positions[tp] = position
         consumer.resume(fresh)
@@ -175,14 +169,18 @@ class Ingest:
             log.error("%s[%d]: %s: going on at %d, not at %d", *tp, what, begin, committed)
         return begin
 
-    def _read_back(self, tp: TopicPartition, position: int) -> None:
-        """What waits in a partition: halves before the committed position whose tombstone has not come."""
+    def _read_back(self, tp: TopicPartition, position: int) -> bool:
+        """What waits in a partition: halves before the committed position whose tombstone has not come.
+        False when it was asked to end before that was certain."""
         end = self._bus.end_offset(*tp, committed=False)
         deadline_s = time.monotonic() + OPEN_TRANSACTION_LIMIT_S
         # What another's open transaction holds back may be a tombstone: the end has to be certain.
         while self._bus.end_offset(*tp, committed=True) < end:
+            if self._stopping.is_set():
+                return False
             if time.monotonic() > deadline_s:
-                raise StateError(f"{tp.topic}[{tp.partition}]: a transaction has been open for too long")
+                limit = f"{OPEN_TRANSACTION_LIMIT_S:g} s"
+                raise StateError(f"{tp.topic}[{tp.partition}]: a transaction has been open for {limit}")
             self.heart.beat("waiting for open transactions")
             time.sleep(0.05)
         for record in self._bus.read_from(*tp, self._bus.begin_offset(*tp), end):
@@ -193,6 +191,7 @@ class Ingest:
                     self.joining.waiting.remove(place)
             elif record.offset < position:
                 self.joining.wait(record, time.monotonic())
+        return True
 
     # -- one step ------------------------------------------------------------------------------------
 
@@ -200,6 +199,8 @@ class Ingest:
         self._gather(consumer)
         if self._fresh:
             self._start(consumer)
+            if self._fresh:
+                return
         self._measure_lag(consumer)
         if any(self._held.values()) or self.joining.waiting.has_given_up(time.monotonic()):
             self._step(consumer, transaction)

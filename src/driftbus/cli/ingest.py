@@ -68,7 +68,7 @@ def _try(chosen: Settings, path: Path) -> int:
         raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="--try") from error
     with file:
         for line in trial.lines(file):
-            typer.echo(line)
+            typer.echo(line.decode())
     said = ", ".join(f"{what}: {n}" for what, n in trial.counts.items() if n)
     typer.echo(said or "no records", err=True)
     return 1 if trial.counts["dead letters"] else 0
