@@ -24,7 +24,9 @@ from driftbus.errors import ConfigError, DriftbusError, MissingTopic, TooManyDea
 from driftbus.ingest import Ingest
 from driftbus.ingest_views import IngestSource
 from driftbus.letters import Wanted, letters
-from driftbus.ports import TopicPartition, TopicSpec
+from driftbus.ports import Record, TopicPartition, TopicSpec
+from driftbus.sources import Half
+from driftbus.sources.pairing import Place, to_half
 from driftbus.topics import halves_specs, topic_specs
 from tests.cli.commands import driftbus, in_process
 
@@ -114,6 +116,13 @@ def wait_until(done: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def has_read_all(bus: EmbeddedBus, topic: str) -> bool:
+    """Whether the group has committed a topic to its end."""
+    tps = [TopicPartition(topic, p) for p in range(2)]
+    committed = bus.committed("driftbus-ingest", tps)
+    return all(bus.end_offset(*tp, committed=True) == committed.get(tp, 0) for tp in tps)
+
+
 def events(bus: EmbeddedBus, topic: str) -> list[dict[str, Any]]:
     return [orjson.loads(r.value or b"") for p in range(2) for r in bus.read_from(topic, p, 0)]
 
@@ -133,6 +142,28 @@ def test_halves_that_waited_through_a_restart_are_joined(bus: EmbeddedBus, tmp_p
     assert sorted(event["prediction_id"] for event in events(bus, "driftbus.predictions")) == ["b", "c"]
     with running(bus, chosen) as third:
         wait_until(lambda: len(third.joining.waiting) == 1 and third.ready)
+
+
+def test_halves_that_nobody_has_read_yet_do_not_wait_already(bus: EmbeddedBus, tmp_path: Path) -> None:
+    """As after a kill between the step that wrote them and the one that would have read them."""
+    chosen = settings(tmp_path)
+    transaction = bus.transaction("killed")
+    transaction.begin()
+    for side, body in (("request", request("a")), ("response", response("a"))):
+        place = Place("models", Half("a", side))  # type: ignore[arg-type]
+        record = Record("ask", 0, 0, None, orjson.dumps(body), (), 1_767_225_600_000)
+        where = bus.partition_for(chosen.halves_topic, place.pair_key)
+        transaction.produce(
+            chosen.halves_topic, key=place.key, value=record.value, headers=to_half(record), partition=where
+        )
+    transaction.commit()
+    transaction.close()
+    for predictions in (1, 0):
+        with running(bus, chosen) as ingest:
+            wait_until(lambda ingest=ingest: ingest.ready and has_read_all(bus, chosen.halves_topic))
+            assert ingest.published["predictions"] == predictions
+            assert len(ingest.joining.waiting) == 0
+    assert len(events(bus, "driftbus.predictions")) == 1
 
 
 def test_what_is_given_up_is_in_the_dead_letters_and_does_not_come_back(
