@@ -54,7 +54,7 @@ mutants: dev ## bugs put into a copy of the tree, one at a time: which test noti
 
 examples: dev ## what meets MLflow, Weights & Biases and Comet, with their real clients
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-examples.lock
-	@$(BIN)/python -m pytest examples $(ARGS)
+	@$(BIN)/python -m pytest examples -n $(PYTEST_WORKERS) $(ARGS)
 
 fuzz: dev ## atheris over everything that reads bytes, a minute each (ARGS="--seconds 600 restored")
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-fuzz.lock

@@ -5,8 +5,8 @@
 The body is the request as it stands on the bus, a CloudEvent (`content-type: application/cloudevents+json`).
 At least once: a request is over when the hook has answered 2xx, and only then is its offset committed.
 Until then it is sent again, with waits that double up to five minutes; a killed forwarder sends it again when
-it is started. The receiver compares `id`. An answer of 4xx other than 408, 425 and 429 will not get better:
-driftbus is told that the request failed, and asks again later, up to `retrain.max_attempts`.
+it is started. The receiver compares `id`. A redirect, and an answer of 4xx other than 408, 425 and 429, will
+not get better: driftbus is told that the request failed, and asks again later, up to `retrain.max_attempts`.
 
 With HOOK_SECRET in the environment, `X-Driftbus-Signature: sha256=…` is the body's HMAC, by which the
 receiver knows who sent it. Nothing but the standard library and driftbus.
@@ -21,10 +21,11 @@ import json
 import os
 import signal
 import threading
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, build_opener
 from urllib.request import Request as Post
-from urllib.request import urlopen
 
 from driftbus.client import RetrainRequests
 
@@ -36,12 +37,22 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 PASSING = (408, 425, 429)
 
 
+class _Stay(HTTPRedirectHandler):
+    """Follows no redirect: urllib would turn the POST into a GET, whose 200 means nothing."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = build_opener(_Stay)
+
+
 class Refused(Exception):
     """The hook will not take this request, ever."""
 
 
 def post(url: str, body: bytes, secret: str) -> None:
-    """Once. Raises `OSError` where another attempt may help, `Refused` where not."""
+    """Once. Raises `OSError` or `HTTPException` where another attempt may help, `Refused` where not."""
     headers = {
         "Content-Type": "application/cloudevents+json; charset=utf-8",
         "User-Agent": "driftbus-webhook",
@@ -51,10 +62,10 @@ def post(url: str, body: bytes, secret: str) -> None:
             "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         )
     try:
-        with urlopen(Post(url, data=body, headers=headers), timeout=TIMEOUT_S):  # noqa: S310 - the operator's own URL
+        with OPENER.open(Post(url, data=body, headers=headers), timeout=TIMEOUT_S):  # noqa: S310 - the operator's URL
             pass
     except HTTPError as error:
-        if 400 <= error.code < 500 and error.code not in PASSING:
+        if error.code < 500 and error.code not in PASSING:
             raise Refused(f"the hook answered {error.code}") from None
         raise
 
@@ -66,7 +77,7 @@ def deliver(url: str, body: bytes, secret: str, ended: threading.Event, first_wa
         try:
             post(url, body, secret)
             return True
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             print(f"{error}; again in {wait_s:g} s", flush=True)
         ended.wait(wait_s)
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)

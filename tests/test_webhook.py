@@ -75,6 +75,12 @@ def listening(hook: Hook) -> Iterator[str]:
                 status = hook.statuses.pop(0) if hook.statuses else 202
                 hook.news.notify_all()
             self.send_response(status)
+            if status in (301, 302):
+                self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
@@ -146,11 +152,13 @@ def test_a_forwarder_that_ends_before_the_answer_sends_it_again(bus: EmbeddedBus
     assert back.ids() == ["ev-1", "ev-2"]
 
 
-def test_a_hook_that_refuses_has_the_request_fail(bus: EmbeddedBus, tmp_path: Path) -> None:
-    hook = Hook(404)
+@pytest.mark.parametrize("status", [404, 301, 302])
+def test_a_hook_that_refuses_has_the_request_fail(status: int, bus: EmbeddedBus, tmp_path: Path) -> None:
+    """A redirect counts as that: followed, the request would be a GET, and a 200 nobody's word."""
+    hook = Hook(status)
     with listening(hook) as url, forwarding(tmp_path, url):
         hook.wait_for(2)
     assert hook.ids() == ["ev-1", "ev-2"]
     (said,) = [orjson.loads(r.value or b"") for r in bus.read_from("driftbus.model-events", 0, 0)]
     assert (said["type"], said["retrain_request_id"]) == ("training-failed", "rq-1")
-    assert "404" in said["reason"]
+    assert str(status) in said["reason"]
