@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--suites", default=",".join(ALL), help="default: all")
     parser.add_argument("--detectors", help="default: all (with --quick without the slow ones)")
     parser.add_argument("--quick", action="store_true", help="few repetitions, few files: for every night")
+    parser.add_argument("--nulls", type=int, help="with --quick: so many streams a null, in place of 1")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--seeds", choices=list(ZONES), default="development")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
@@ -64,7 +65,8 @@ def main() -> None:
         if left_out:
             print(f"left out, as {data.absence()}: {', '.join(left_out)}", file=sys.stderr)
         names = [name for name in names if name not in RECORDED]
-    plan = Plan(chosen(options.detectors, options.quick), options.seeds, options.quick, options.jobs)
+    contenders = chosen(options.detectors, options.quick)
+    plan = Plan(contenders, options.seeds, options.quick, options.jobs, options.nulls)
     started = time.monotonic()
     tasks = [task for name in names for task in ALL[name].tasks(plan)]
     found = run_all(tasks, options.seeds, options.jobs)

@@ -17,6 +17,7 @@ class Plan:
     zone: str
     quick: bool
     jobs: int
+    nulls: int | None = None  # repetitions of streams without a change in a quick run
 
     def names(self, *, binary: bool = True, rates: bool = False) -> list[str]:
         """Contenders that can read such streams: `binary` 0/1 errors, `rates` whether an oracle may know."""

@@ -48,7 +48,7 @@ def nulls(plan: Plan, name: str) -> list[Cell]:
     """Streams without a change; an oracle's rate is known by design."""
     if name in ORACLES:
         return []
-    reps = plan.reps(name, QUICK_NULL_REPS, NULL_REPS)
+    reps = plan.reps(name, plan.nulls or QUICK_NULL_REPS, NULL_REPS)
     return [Cell("s1 null", (p0, NULL_ROWS), (rep,)) for p0 in RATES for rep in range(reps)]
 
 

@@ -17,7 +17,7 @@ def tasks(plan: Plan) -> list[tuple[str, Cell]]:
     for kind in KINDS:
         for name in plan.names(binary=kind in BINARY_KINDS):
             found += [(name, cell) for cell in chunks("s2", (kind,), plan.reps(name, QUICK_REPS, REPS))]
-            nulls = range(plan.reps(name, QUICK_NULL_REPS, NULL_REPS))
+            nulls = range(plan.reps(name, plan.nulls or QUICK_NULL_REPS, NULL_REPS))
             found += [(name, Cell("s2", (kind,), (rep,), (NULL_ROWS,))) for rep in nulls]
     return found
 
