@@ -12,12 +12,14 @@ when the error fell back; a further alarm is a second change where no ramp expla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from driftbus.core.cries import Cries
 from driftbus.core.episode import LABELLED, Alarm, Episode, Moment, Rows, identity, signal_evidence
 from driftbus.core.history import Columns, History
 from driftbus.core.kinds import STAIRCASE, Returned, name_kind
+from driftbus.core.label_mix import is_of_the_mix
 from driftbus.core.outlook import (
     EpisodePolicy,
     better_since,
@@ -65,6 +67,7 @@ class Episodes:
         self._policy = policy or EpisodePolicy()
         self._episodes: dict[Category, Episode] = {}
         self._cries = Cries()
+        self.new_classes: Mapping[str, int] = {}  # see `core.label_mix`; whoever calls keeps it up to date
         self._reference = 0  # seq from which the error's history is judged
         self._ordinal = 0
         self._in_a_row = 1, 0  # how many rises one that is found up to this row is the last of
@@ -178,12 +181,25 @@ class Episodes:
         if self._policy.believes(step, columns, decided, self._cries.caution):
             verdict = judge(columns)
             if verdict is not None:
+                onset = int(columns.first_seq[verdict.onset])
+                if is_of_the_mix(history, self._reference, onset, self.new_classes):
+                    return self._tell_of_labels(moment, history)
                 return [self._open_on_error(verdict, columns, moment, history)]
         cries = self._cries
         if history.seen >= cries.until:
             cries.waiting.clear()
         waited = history.seen - cries.first
         cries.next_try = history.seen + min(max(waited // 8, LOOK_ROWS), 8 * LOOK_ROWS)
+        return []
+
+    def _tell_of_labels(self, moment: Moment, history: History) -> list[DriftEvent]:
+        """The error has risen since other labels have come: so much of it is told."""
+        alarm = replace(next(iter(self._cries.waiting.values())), category="label_prior")
+        self._cries.waiting.clear()
+        episode = self._episodes.get("label_prior")
+        if episode is None:
+            return [self._open_on_alarm(alarm, moment, history)]
+        episode.absorb(alarm, history.seen)
         return []
 
     def _split(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:

@@ -221,6 +221,15 @@ class History:
             rows -= held.n
         return self._classes.texts(counts)
 
+    def classes_since(self, seq: int) -> dict[str, int]:
+        """Class counts over the bins that start at or after `seq`."""
+        counts = 0
+        for held in self._newest_first():
+            if held.seq < seq:
+                break
+            counts += held.counts
+        return self._classes.texts(counts)
+
     def cut(self, seq: int) -> None:
         """Forget the bins that start before `seq` (never the newest): a new reference begins there."""
         for level in self._levels:

@@ -27,16 +27,16 @@ LEAST = 1e-14
 
 class Pace:
     """`take` the times of outcomes in order, at most `left` at a time. `rate`: false alarms per outcome that
-    are allowed now, `MOST` at most."""
+    are allowed now, `MOST` at most; `first_ts`, `newest_ts`: the first outcome's, and the greatest so far."""
 
-    __slots__ = ("_budget", "_first", "_gap_ms", "_newest", "_since", "_spent", "rate", "rows")
+    __slots__ = ("_budget", "_gap_ms", "_since", "_spent", "first_ts", "newest_ts", "rate", "rows")
 
     def __init__(self, budget: AlarmBudget) -> None:
         self._budget = budget
         self.rows = self._since = 0  # so far, and when the rate was reckoned last
         self.rate = MOST
         self._gap_ms = 0.0  # from one outcome to the next, then; 0: not known
-        self._first = self._newest = 0
+        self.first_ts = self.newest_ts = 0
         self._spent = 0.0
 
     @property
@@ -57,15 +57,15 @@ class Pace:
     def take(self, tss: Sequence[int]) -> bool:
         """Prediction times, ms, of the next outcomes; whether the rate may be another from now on."""
         if not self.rows:
-            self._first = self._newest = tss[0]
+            self.first_ts = self.newest_ts = tss[0]
         newest = max(tss)
-        if newest > self._newest:
-            self._newest = newest
+        if newest > self.newest_ts:
+            self.newest_ts = newest
         self.rows += len(tss)
         if self.left:
             return False
         self._spent, self._since = self.expected, self.rows
-        self._gap_ms = (self._newest - self._first) / self.rows
+        self._gap_ms = (self.newest_ts - self.first_ts) / self.rows
         self.rate = self._allowed()
         return True
 
@@ -76,12 +76,12 @@ class Pace:
 
     def dump(self) -> Any:
         """As JSON-able values."""
-        return [self.rows, self._since, self._first, self._newest, self._gap_ms, self._spent]
+        return [self.rows, self._since, self.first_ts, self.newest_ts, self._gap_ms, self._spent]
 
     @classmethod
     def load(cls, state: Any, budget: AlarmBudget) -> Pace:
         """What `dump` was called on; another budget than then acts from now on."""
         self = cls(budget)
-        self.rows, self._since, self._first, self._newest, self._gap_ms, self._spent = state
+        self.rows, self._since, self.first_ts, self.newest_ts, self._gap_ms, self._spent = state
         self.rate = self._allowed()
         return self

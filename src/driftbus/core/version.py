@@ -14,6 +14,7 @@ from driftbus.core.episodes import Alarm, Episodes, Rows
 from driftbus.core.estimate import Estimate
 from driftbus.core.features import FeatureWatch
 from driftbus.core.history import History
+from driftbus.core.label_mix import Classes, marked
 from driftbus.core.labelled import gaps_of, log_losses
 from driftbus.core.metrics import Performance
 from driftbus.core.pace import Pace
@@ -74,12 +75,13 @@ class VersionMonitor:
         )
         self.common_class = CommonClass()
         self.pace = Pace(settings.false_alarms)
+        self.classes = Classes(limits.max_classes)
         self.estimate = Estimate()
         self.watches: dict[str, SignalWatch] = {}
         # Names of custom signals, by what brings them; the first ones up to a bound.
         self.prediction_signals: set[str] = set()
         self.label_signals: set[str] = set()
-        self.rows = Rows(History(windows=False), Places())
+        self.rows = Rows(self._new_history(), Places())
         rule_windows = tuple(rule.window for rule in settings.retrain.rules)
         self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
         self.performance = self._performance(self.windows)
@@ -89,6 +91,11 @@ class VersionMonitor:
         self.slices_dropped = 0
         self.rule_values: dict[str, float] = {}
         self.episodes = Episodes(setup.stream, model_version, role, settings.labels)
+        self.episodes.new_classes = self.classes.new
+
+    def _new_history(self) -> History:
+        """Its classes are labels, and labels that were predicted wrongly."""
+        return History(2 * self.setup.limits.max_classes, windows=False)
 
     def _performance(self, windows: tuple[Any, ...], custom: bool = True) -> Performance:
         settings = self.setup.settings
@@ -165,6 +172,9 @@ class VersionMonitor:
     ) -> None:
         """The error, up to each row at which the budget's rate is reckoned anew."""
         pos, errors, tss, pace = rows.pos, rows.errors, rows.tss, self.pace
+        if self.setup.task == "classification":
+            first = pace.first_ts if pace.rows else tss[0]
+            self.classes.meet(rows.seqs, rows.labels, tss, first, pace.newest_ts)
         while (left := pace.left) <= len(errors):
             self._observe("error", rule, errors[:left], pos[:left], "concept", alarms)
             pace.take(tss[:left])
@@ -248,8 +258,10 @@ class VersionMonitor:
             self.watches.pop(name, None)
         self.common_class = CommonClass()
         self.pace = Pace(setup.settings.false_alarms)
+        self.classes = Classes(setup.limits.max_classes)
+        self.episodes.new_classes = self.classes.new
         self.estimate = Estimate()
-        self.rows = Rows(History(windows=False), self.rows.predictions)
+        self.rows = Rows(self._new_history(), self.rows.predictions)
         self.performance = self._performance(self.windows)
         self.challenger_performance = self._performance(())
         self.slices.clear()
@@ -266,8 +278,8 @@ class VersionMonitor:
         if self.first_seq is None:
             self.first_seq = seqs[0]
         self.outcomes += len(seqs)
-        # Classes are counted in the stream's rows alone: training windows come from those.
-        self.rows.outcomes.extend(seqs, rows.tss, rows.errors)
+        by_class = marked(labels, rows.errors) if self.setup.task == "classification" else None
+        self.rows.outcomes.extend(seqs, rows.tss, rows.errors, by_class)
         scores, weights, slices = _present(rows.scores), _present(rows.weights), rows.slices
         self.performance.add(seqs, label_tss, labels, rows.predictions, scores, weights)
         if rows.challenger_predictions is not None:
@@ -342,6 +354,7 @@ class VersionMonitor:
             "features": self.features.dump(),
             "common_class": self.common_class.dump(),
             "pace": self.pace.dump(),
+            "classes": self.classes.dump(),
             "estimate": self.estimate.dump(),
             "watches": {name: watch.dump() for name, watch in self.watches.items()},
             "custom_signals": [sorted(self.prediction_signals), sorted(self.label_signals)],
@@ -384,7 +397,8 @@ class VersionMonitor:
         }
         self.prediction_signals, self.label_signals = map(set, state["custom_signals"])
         self.pace = Pace.load(state["pace"], settings.false_alarms)
-        outcomes = History(windows=False)
+        self.classes = Classes.load(state["classes"], limits.max_classes)
+        outcomes = self._new_history()
         if "history" not in anew:
             outcomes = History.load(state["outcome_history"])
         self.rows = Rows(outcomes, Places.load(state["prediction_places"]))
@@ -401,6 +415,7 @@ class VersionMonitor:
         if anew:
             known, left = left_open(known, anew, named, lost)
         self.episodes = Episodes.load(known, setup.stream, self.model_version, self.role, settings.labels)
+        self.episodes.new_classes = self.classes.new
         self._keep_to_budget()
         return self, left, lost
 
