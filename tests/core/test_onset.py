@@ -1,4 +1,4 @@
-"""The interval told with an onset: it holds the true one, whatever the shape of the change, early and late."""
+"""The interval told with an onset holds the true one, whatever the shape of the change, early and late."""
 
 from __future__ import annotations
 
