@@ -32,6 +32,13 @@ NOW_MS = 1_767_225_600_000
 TOKEN = "0123456789abcdef"  # noqa: S105
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that runs other tests at once an answer takes longer than a person would wait."""
+    monkeypatch.setattr(peers, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(peers, "FETCH_S", 60.0)
+
+
 class Named(LiveSource):
     """A worker of a name, in a group."""
 
@@ -92,8 +99,7 @@ def test_a_worker_that_stands_in_its_own_list_is_shown_once() -> None:
         assert body["totals"]["streams"] == 2
 
 
-def test_whoever_has_no_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "PATIENCE_S", 60.0)
+def test_whoever_has_no_answer_is_said() -> None:
     with ExitStack() as stack:
         one = serving(stack, Named("one", ["a"]))
         foreign = serving(stack, Named("foreign", ["x"], group="another"))

@@ -40,9 +40,10 @@ class Processes:
 
     def start(self, http_ports: list[int]) -> None:
         """A worker per port, the trainer, the inference service."""
+        peers = orjson.dumps([f"http://127.0.0.1:{port}" for port in http_ports]).decode()
         for number, port in enumerate(http_ports, 1):
-            # Configurations that differ only in the port run side by side.
-            environment = {"DRIFTBUS_HTTP__PORT": str(port)}
+            # Configurations that differ only in the port run side by side; the page of each shows all.
+            environment = {"DRIFTBUS_HTTP__PORT": str(port), "DRIFTBUS_HTTP__PEERS": peers}
             command = _driftbus("worker", config=self._stage)
             self._start(f"worker-{number}", command, environment=environment)
         for name in ("trainer", "inference"):

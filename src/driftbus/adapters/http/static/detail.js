@@ -115,15 +115,18 @@ function labels(detail) {
 
 function metrics(detail) {
   const { view } = detail;
-  const windows = Object.keys(view.windowed);
-  const names = [...new Set([view.metrics, ...Object.values(view.windowed)].flatMap((m) => Object.keys(m)))];
-  const challenged = Object.keys(view.challenger_metrics).length > 0;
-  return titled("Metrics", "numbers",
-    ["metric", "since deployment", ...windows.map((w) => (/^\d+$/.test(w) ? `last ${count(w)}` : `last ${w}`)), ...(challenged ? ["challenger"] : [])],
-    names.map((name) => [
-      name.replaceAll("_", " "), level(view.metrics[name]), ...windows.map((w) => level(view.windowed[w][name])),
-      ...(challenged ? [level(view.challenger_metrics[name])] : []),
-    ]), "No outcome yet: metrics come with the first labels.");
+  const columns = [["since deployment", view.metrics]];
+  for (const [w, found] of Object.entries(view.windowed)) columns.push([/^\d+$/.test(w) ? `last ${count(w)}` : `last ${w}`, found]);
+  if (Object.keys(view.challenger_metrics).length) columns.push(["challenger", view.challenger_metrics]);
+  const estimated = view.estimated; // from scores, before labels come
+  if (estimated && !estimated.doubt) columns.push([`expected of the newest ${count(estimated.rows)}`, estimated.metrics]);
+  const names = [...new Set(columns.filter(([head]) => head !== "challenger").flatMap(([, found]) => Object.keys(found)))];
+  return [
+    ...titled("Metrics", "numbers", ["metric", ...columns.map(([head]) => head)],
+      names.map((name) => [name.replaceAll("_", " "), ...columns.map(([, found]) => level(found[name]))]),
+      "No outcome yet: metrics come with the first labels."),
+    estimated?.doubt ? h("p", { class: "quiet" }, `What the scores let expect before labels come is not shown: ${estimated.doubt}.`) : null,
+  ];
 }
 
 function features(detail) {
