@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
+from driftbus.cli.options import ConfigOption, settings
+
 # A log or a pipe has no width of its own; nothing the demo prints is wider.
 PLAIN_WIDTH = 100
 
 
 def demo(
+    ctx: typer.Context,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the simulated world; default: a random one.")
     ] = None,
@@ -27,11 +30,15 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep bus, models and logs here (must be empty).")
     ] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Emit, detect, ask, retrain, deploy, recover; then compare what was found with the truth.
 
     An inference service, a trainer and a worker run as separate processes on the embedded bus. Ends by
     itself within two minutes; exit code 0 when everything planted was found exactly once and nothing else.
+
+    Of a configuration it takes how to reach Kafka (`kafka:`, security and all), with --kafka; the rest is the
+    demo's own.
     """
     from rich.console import Console
 
@@ -42,8 +49,9 @@ def demo(
         console.width = PLAIN_WIDTH
     if seed is None:
         seed = random.randrange(1_000_000)
+    properties = dict(settings(ctx, config).kafka) if kafka is not None else {}
     try:
-        verdict = run(Options(seed, serve, kafka, workers, port, data), console)
+        verdict = run(Options(seed, serve, kafka, workers, port, data, properties), console)
     except FileExistsError as error:
         raise typer.BadParameter(str(error), param_hint="--data") from error
     except KeyboardInterrupt:

@@ -8,9 +8,9 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -36,7 +36,8 @@ SAY_EVERY_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for. `data` None: a folder of its own, removed afterwards."""
+    """What the command line asked for. `data` None: a folder of its own, removed afterwards.
+    `properties` are librdkafka's, for the Kafka at `kafka`."""
 
     seed: int
     serve: bool = False
@@ -44,6 +45,7 @@ class Options:
     workers: int = 1
     port: int = 8711
     data: Path | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(options: Options, console: Console) -> Verdict:
@@ -76,7 +78,7 @@ def run(options: Options, console: Console) -> Verdict:
 
 
 def _stage(options: Options, data: Path) -> Stage:
-    kafka = None if options.kafka is None else {"bootstrap.servers": options.kafka}
+    kafka = None if options.kafka is None else {**options.properties, "bootstrap.servers": options.kafka}
     # Topics on somebody's Kafka must be nobody else's.
     own = "driftbus" if kafka is None else f"driftbus-demo-{uuid.uuid4().hex[:8]}"
     return Stage(str(data.resolve()), options.seed, kafka, f"{own}.", own)

@@ -71,6 +71,8 @@ class Stage:
         """Make the folders, write `stage.json` and the worker's configuration."""
         for folder in (self.models, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
+        for private in (self.data / "stage.json", self.configuration):
+            private.touch(mode=0o600)  # a password of Kafka's may stand in it
         (self.data / "stage.json").write_bytes(orjson.dumps(asdict(self)))
         text = yaml.safe_dump(self._worker_configuration(http_port), sort_keys=False)
         self.configuration.write_text(f"# Written by `driftbus demo`, seed {self.seed}.\n{text}")
