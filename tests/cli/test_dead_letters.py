@@ -203,6 +203,14 @@ def test_what_stands_in_a_record_cannot_reach_the_terminal(house: House) -> None
         assert r"a\nb\x1b[31m\u202e" in done.stdout
 
 
+def test_a_key_as_long_as_a_record_does_not_flood_the_list(house: House) -> None:
+    house.send("predictions", b"k" * 5_000, b"{")
+    house.work()
+    (line,) = house.run("list").stdout.splitlines()
+    assert "k" * 59 + "…" in line
+    assert len(line) < 300
+
+
 def test_letters_that_others_wrote_are_left_where_they_are(house: House) -> None:
     house.send("dead-letters", b"k", b"v")
     house.send("dead-letters", b"k", b"v", (("__connect.errors.topic", b"elsewhere"),))

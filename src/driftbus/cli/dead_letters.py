@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TOGETHER = 1_000
 # A line of `list` shows no more of a message: what broke is said at its beginning.
 MESSAGE_CHARS = 100
+# Nor of a name: where no stream is known it is the key of the record, and that may be anything.
+NAME_CHARS = 60
 
 dead_letters = typer.Typer(
     help="Records that could not be used: look at them, send them again.",
@@ -222,7 +224,9 @@ def _line(letter: Letter, chosen: Settings) -> str:
     short = _inputs(chosen).get(letter.topic or "", letter.topic or "?")
     again = f" (sent again {letter.resubmitted}×)" if letter.resubmitted else ""
     message = letter.message[:MESSAGE_CHARS]
-    parts = [letter.id, _when(letter.record.timestamp_ms), short, letter.reason or "?", letter.stream or "-"]
+    name = letter.stream or "-"
+    name = name if len(name) <= NAME_CHARS else name[: NAME_CHARS - 1] + "…"
+    parts = [letter.id, _when(letter.record.timestamp_ms), short, letter.reason or "?", name]
     return one_line("  ".join(parts) + f"  {message}{again}")
 
 

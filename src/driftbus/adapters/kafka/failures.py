@@ -53,6 +53,9 @@ _NO_SUCH_TOPIC = frozenset(
     }
 )
 
+# Kafka measures batches, not records, so a topic of smaller ones takes nothing at all from us.
+_ROOM = "a topic of driftbus needs max.message.bytes of 1048588 at least, Kafka's own default"
+
 
 def is_unreachable(error: KafkaError) -> bool:
     """Whether trying again can help."""
@@ -76,7 +79,8 @@ def is_unknown(error: KafkaError) -> bool:
 
 def describe(error: KafkaError) -> str:
     """Name and text of an error: `_TRANSPORT: Connection refused`."""
-    return f"{error.name()}: {error.str()}"
+    hint = f" ({_ROOM})" if error.code() == KafkaError.MSG_SIZE_TOO_LARGE else ""
+    return f"{error.name()}: {error.str()}{hint}"
 
 
 def translate(error: KafkaError, doing: str, bootstrap: str, topic: str | None = None) -> BusError:
