@@ -41,12 +41,12 @@ SOURCES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def settings(folder: Path, **ingest: Any) -> Settings:
+def settings(folder: Path, *, commit_interval: str = "10ms", **ingest: Any) -> Settings:
     path = folder / "driftbus.yaml"
     document = {
         "bus": "embedded",
         "embedded": {"path": str(folder / "data")},
-        "worker": {"commit_interval": "10ms"},
+        "worker": {"commit_interval": commit_interval},
         "ingest": {"sources": SOURCES, **ingest},
     }
     path.write_text(yaml.safe_dump(document))
@@ -86,9 +86,9 @@ def truth(known: str) -> dict[str, Any]:
 
 
 @contextmanager
-def running(bus: EmbeddedBus, chosen: Settings) -> Iterator[Ingest]:
+def running(bus: EmbeddedBus, chosen: Settings, name: str = "w") -> Iterator[Ingest]:
     """The loop in a thread; what it raises is raised here."""
-    ingest = Ingest(bus, chosen, "w")
+    ingest = Ingest(bus, chosen, name)
     raised: list[BaseException] = []
 
     def run() -> None:
