@@ -3,7 +3,7 @@
 A broker of its own is started unless KAFKA_BOOTSTRAP names one. `--quick` takes 20,000 pairs instead of
 220,000; `--core` needs no broker and measures driftbus's own work over a bus in memory. `--pending` tells how
 much so many waiting predictions take, `--restore` how long a start with 10,000 streams and 2 million of them,
-`--state` what is written to `state` beside outcomes.
+`--state` what is written to `state` beside outcomes, `--snapshots` how large a stream's snapshot is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.performance import pending, report, restoring, state
+from benchmarks.performance import pending, report, restoring, snapshots, state
 from benchmarks.performance.contenders import NAMES, Run
 from benchmarks.performance.jobs import JOBS, settings_of
 from benchmarks.performance.workload import PAIRS, PARTITIONS, QUICK_PAIRS, SKEWS, Workload
@@ -156,6 +156,7 @@ def main() -> None:
         "--restore", nargs="*", type=int, metavar="N", help="streams and pending (10000 2000000)"
     )
     parser.add_argument("--state", action="store_true", help="state beside outcomes, by the labels' delay")
+    parser.add_argument("--snapshots", action="store_true", help="a stream's snapshot, by its outcomes")
     parser.add_argument("--rounds", type=int, help="runs of each contender, interleaved (default 3)")
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
@@ -169,6 +170,9 @@ def main() -> None:
     elif options.state:
         for delay, never in ((1_000, 0.0), (1_000, 0.001), (40_000, 0.0)):
             print(json.dumps(state.run(150_000, delay, never)), flush=True)
+    elif options.snapshots:
+        for found in snapshots.run():
+            print(json.dumps(found), flush=True)
     elif options.restore is not None:
         streams, waiting = options.restore or (10_000, 2_000_000)
         print(json.dumps(restoring.run(streams, waiting)))

@@ -79,21 +79,22 @@ def load_bins(state: Any, length: int, end_seq: int, classes: int) -> list[Bin]:
     bins: list[Bin] = []
     if not length:
         return bins
-    columns, sums = iter(unpack(state["bins"])), state["sums"]
+    seqs, tss, least, greatest, late, *rest = unpack(state["bins"])
+    if state["sums"] is None:
+        totals = squares = list(map(float, rest.pop(0)))
+    else:
+        totals, squares = state["sums"]
     seq, ts = end_seq, 0
-    for seq_step, ts_step in zip(next(columns), next(columns), strict=True):
+    for seq_step, ts_step, before, after, more, total, square in zip(
+        *(seqs, tss, least, greatest, late, totals, squares), strict=True
+    ):
         seq += seq_step
         ts += ts_step
-        bins.append(Bin(seq, ts))
-    for held, least, greatest, late in zip(bins, next(columns), next(columns), next(columns), strict=True):
-        held.least_ts, held.greatest_ts, held.late = held.first_ts - least, held.first_ts + greatest, late
-    if sums is None:
-        for held, total in zip(bins, next(columns), strict=True):
-            held.total = held.squares = float(total)
-    else:
-        for held, total, square in zip(bins, *sums, strict=True):
-            held.total, held.squares = total, square
-    for index in range(classes):
-        for held, count in zip(bins, next(columns), strict=True):
+        held = Bin(seq, ts)
+        held.least_ts, held.greatest_ts, held.late = ts - before, ts + after, more
+        held.total, held.squares = total, square
+        bins.append(held)
+    for index, counts in enumerate(rest[:classes]):
+        for held, count in zip(bins, counts, strict=True):
             held.counts += count << (CLASS_BITS * index)
     return bins

@@ -106,9 +106,9 @@ def dump_chunks(chunks: Sequence[ClassChunk]) -> Any:
     places = np.repeat(np.arange(len(chunks)), [len(chunk.keys) for chunk in chunks])[order]
     firsts = np.flatnonzero(np.diff(cells, prepend=-1))
     counts = np.diff(firsts, append=len(cells))
-    columns = pack((np.diff(cells[firsts], prepend=0), counts, np.diff(places, prepend=0)))
+    columns = (np.diff(cells[firsts], prepend=0), counts, np.diff(places, prepend=0))
     tallies = {str(i): chunk.tally.dump() for i, chunk in enumerate(chunks) if chunk.tally is not None}
-    return [pack([[chunk.loss for chunk in chunks]]), columns, tallies]
+    return [pack([[chunk.loss for chunk in chunks]]), pack(columns, scattered=True), tallies]
 
 
 def load_chunks(state: Any) -> list[ClassChunk]:

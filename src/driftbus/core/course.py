@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from operator import sub
 from typing import Any
 
@@ -110,9 +110,10 @@ class Course:
         errors are, stand among the columns and not apart."""
         missing = list(map(sub, self._bin_rows(), self._challenged))
         columns: list[Sequence[int]] = [steps(self._first_ts), missing]
-        sums: list[Sequence[float]] | None = [self._error.tolist(), self._challenger.tolist()]
-        if all(v.is_integer() and v < 1e15 for v in chain(self._error, self._challenger)):
-            columns += [[int(v) for v in column] for column in (self._error, self._challenger)]
+        sums: list[list[float]] | None = [self._error.tolist(), self._challenger.tolist()]
+        whole = [list(map(int, column)) for column in (self._error, self._challenger)]
+        if whole == sums:
+            columns += whole
             sums = None
         return [self._levels, self._rows[-1] if self._rows else 0, pack(columns), sums]
 

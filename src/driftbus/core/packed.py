@@ -11,7 +11,7 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from operator import sub
-from zlib import DEFLATED, compressobj, decompressobj, error
+from zlib import DEFLATED, Z_DEFAULT_STRATEGY, Z_RLE, compressobj, decompressobj, error
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,9 @@ _DIGITS = b"d"
 _LEVEL, _WINDOW, _MEMORY = 1, -12, 5
 
 
-def squeeze(raw: bytes) -> str:
+def squeeze(raw: bytes, strategy: int = Z_DEFAULT_STRATEGY) -> str:
     """Bytes as ASCII text, some 10 µs a kilobyte."""
-    deflate = compressobj(_LEVEL, DEFLATED, _WINDOW, _MEMORY)
+    deflate = compressobj(_LEVEL, DEFLATED, _WINDOW, _MEMORY, strategy)
     return b64encode(deflate.compress(raw) + deflate.flush()).decode("ascii")
 
 
@@ -47,13 +47,16 @@ def unsqueeze(text: str) -> bytes:
 Numbers = NDArray[np.int64]
 
 
-def pack(columns: Iterable[Sequence[int] | Numbers]) -> str:
-    """Columns of integers of any size as text: each in the least width that holds all its numbers."""
+def pack(columns: Iterable[Sequence[int] | Numbers], *, scattered: bool = False) -> str:
+    """Columns of integers of any size as text: each in the least width that holds all its numbers.
+
+    `scattered`: small numbers in no order but runs: other repetitions are chance, and would cost room.
+    """
     parts: list[bytes] = []
     for column in columns:
         width, raw = _bytes_of(column)
         parts += (width, len(raw).to_bytes(4, "little"), raw)
-    return squeeze(b"".join(parts))
+    return squeeze(b"".join(parts), Z_RLE if scattered else Z_DEFAULT_STRATEGY)
 
 
 def unpack(text: str) -> list[list[int]]:

@@ -191,16 +191,22 @@ class Cutting:
 class Probe:
     """A frozen classifier: a row's places in, its cell out."""
 
-    __slots__ = ("_priors", "_scores", "weights")
+    __slots__ = ("_priors", "_scores", "_smooth", "weights")
 
     def __init__(self, weights: list[int], smooth: Sequence[bool]) -> None:
         """`weights`: priors, then by feature, part and group; `smooth`: see `Cutting`."""
         self.weights = weights
         self._priors = _together(weights[:GROUPS])
-        self._scores: list[list[int]] = []
-        for index, between in enumerate(smooth):
+        self._smooth = smooth
+        self._scores: list[list[int]] | None = None
+
+    def _scored(self) -> list[list[int]]:
+        """By feature and place, what is added to the groups: made when the first row comes, as a stream that
+        is restored may wait for it for long."""
+        found = []
+        for index, between in enumerate(self._smooth):
             start = GROUPS + index * PARTS * GROUPS
-            rows = [weights[at : at + GROUPS] for at in range(start, start + PARTS * GROUPS, GROUPS)]
+            rows = [self.weights[at : at + GROUPS] for at in range(start, start + PARTS * GROUPS, GROUPS)]
             scores = []
             for part, row in enumerate(rows):
                 for quarter in range(QUARTERS):
@@ -210,7 +216,9 @@ class Probe:
                         a + (b - a) * abs(off) // (2 * QUARTERS) for a, b in zip(row, other, strict=True)
                     ]
                     scores.append(_together(mixed))
-            self._scores.append([*scores, _together([0] * GROUPS)])  # the last for −1: missing
+            found.append([*scores, _together([0] * GROUPS)])  # the last for −1: missing
+        self._scores = found
+        return found
 
     @classmethod
     def of(cls, counts: Sequence[int], smooth: Sequence[bool]) -> Probe:
@@ -236,7 +244,7 @@ class Probe:
     def cell(self, places: Sequence[int]) -> int:
         """The cell of a row."""
         total = self._priors
-        for place, scores in zip(places, self._scores, strict=True):
+        for place, scores in zip(places, self._scores or self._scored(), strict=True):
             total += scores[place]
         scores = [total & _MASK, total >> 16 & _MASK, total >> 32 & _MASK, total >> 48]
         best = max(scores)
