@@ -49,6 +49,11 @@ def test_what_was_allowed_adds_up() -> None:
     assert paced(60_000, 100_000).expected == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("rows", [0, 1, FIRST_ROWS - 1, FIRST_ROWS, 3 * FIRST_ROWS, 8 * FIRST_ROWS + 1])
+def test_what_was_allowed_so_far_does_not_depend_on_what_was_taken_since(rows: int) -> None:
+    assert paced(2, 20 * FIRST_ROWS).expected_of(rows) == paced(2, rows).expected
+
+
 def test_labels_that_come_all_at_once_or_late_change_no_pace() -> None:
     rows = [1_000 * i for i in range(4 * FIRST_ROWS)]
     late = rows[:]

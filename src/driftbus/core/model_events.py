@@ -94,7 +94,8 @@ def _forget_versions(stream: Stream, pos: int, out: Decisions) -> None:
     while len(stream.versions) > stream.limits.max_versions:
         key = next(k for k in stream.versions if k != stream.current)
         version = stream.versions.pop(key)
-        stream.ledger.allowed += version.pace.expected
+        # Of the outcomes before this moment: the rest of the block is not its own any more.
+        stream.ledger.allowed += version.pace.expected_of(version.rows.outcomes.seen)
         closed = version.episodes.close_all("replaced", stream.moment(), version.rows)
         stream.tell(closed, version, pos, out)
 

@@ -29,7 +29,17 @@ class Pace:
     """`take` the times of outcomes in order, at most `left` at a time. `rate`: false alarms per outcome that
     are allowed now, `MOST` at most; `first_ts`, `newest_ts`: the first outcome's, and the greatest so far."""
 
-    __slots__ = ("_budget", "_gap_ms", "_since", "_spent", "first_ts", "newest_ts", "rate", "rows")
+    __slots__ = (
+        "_budget",
+        "_earlier",
+        "_gap_ms",
+        "_since",
+        "_spent",
+        "first_ts",
+        "newest_ts",
+        "rate",
+        "rows",
+    )
 
     def __init__(self, budget: AlarmBudget) -> None:
         self._budget = budget
@@ -38,6 +48,8 @@ class Pace:
         self._gap_ms = 0.0  # from one outcome to the next, then; 0: not known
         self.first_ts = self.newest_ts = 0
         self._spent = 0.0
+        # What was before each reckoning: decisions are about a row, and its whole block is taken already.
+        self._earlier: list[tuple[int, float, float]] = []
 
     @property
     def left(self) -> int:
@@ -52,7 +64,13 @@ class Pace:
     @property
     def expected(self) -> float:
         """How many false alarms the rates allowed for, over all outcomes so far."""
-        return self._spent + self.rate * (self.rows - self._since)
+        return self.expected_of(self.rows)
+
+    def expected_of(self, rows: int) -> float:
+        """The same over the first `rows` outcomes, those taken before a restart included."""
+        reckoned = [*self._earlier, (self._since, self._spent, self.rate)]
+        since, spent, rate = next((one for one in reversed(reckoned) if one[0] <= rows), reckoned[0])
+        return spent + rate * (rows - since)
 
     def take(self, tss: Sequence[int]) -> bool:
         """Prediction times, ms, of the next outcomes; whether the rate may be another from now on."""
@@ -64,6 +82,7 @@ class Pace:
         self.rows += len(tss)
         if self.left:
             return False
+        self._earlier.append((self._since, self._spent, self.rate))
         self._spent, self._since = self.expected, self.rows
         self._gap_ms = (self.newest_ts - self.first_ts) / self.rows
         self.rate = self._allowed()
