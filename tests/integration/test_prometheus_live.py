@@ -19,11 +19,13 @@ import yaml
 from driftbus.adapters.http import metric_table as t
 from driftbus.adapters.http.server import HttpServer
 from tests.integration.alertmanager_server import Alertmanager, alertmanager
+from tests.integration.live_ingest import live_ingest
 from tests.integration.live_source import LiveSource
 from tests.integration.live_worker import STREAMS, LiveWorker, live_worker
 from tests.integration.prometheus_server import RULES, Prometheus, prometheus
 
 DASHBOARDS = sorted((Path(__file__).parents[2] / "deploy/grafana/dashboards").glob("*.json"))
+EVERY_METRIC = (*t.ALL_METRICS, *t.INGEST_METRICS)
 # What Grafana puts for its variables. The rate interval is four scrapes there (of 15 s), here too (of 1 s).
 FILLED = {"$__rate_interval": "4s", "$metric": "error", "$window": "1000"}
 # Where one stream is looked at, it is the one in trouble.
@@ -50,7 +52,12 @@ def live(
 ) -> Iterator[Prometheus]:
     """Prometheus over the worker, once `fraud` is retrained and `churn` waits for it."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus(folder, [f"127.0.0.1:{worker.port}"], alertmanager=alerting.address) as running:
+    with (
+        live_ingest(folder, worker) as ingest,
+        prometheus(
+            folder, [f"127.0.0.1:{port}" for port in (worker.port, ingest)], alertmanager=alerting.address
+        ) as running,
+    ):
         worker.go_on()
         running.wait_for('driftbus_drift_episode_open{stream="churn",category="concept"} == 1')
         running.wait_for('driftbus_stream_info{stream="fraud",model_version="v2"}')
@@ -178,7 +185,7 @@ def test_the_alert_reaches_its_owner(live: Prometheus, alerting: Alertmanager) -
 
 
 def test_no_expression_names_a_metric_that_does_not_exist() -> None:
-    known = {name for metric in t.ALL_METRICS for name in metric.sample_names}
+    known = {name for metric in EVERY_METRIC for name in metric.sample_names}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     for what, expr in all_exprs():
         for name in re.findall(r"[a-z_:0-9]*driftbus_[a-z_:0-9]+", expr):
@@ -187,13 +194,13 @@ def test_no_expression_names_a_metric_that_does_not_exist() -> None:
 
 def test_every_metric_is_used_or_left_out_on_purpose() -> None:
     used = {name for _, expr in all_exprs() for name in re.findall(r"driftbus_[a-z_0-9]+", expr)}
-    unused = {m.name for m in t.ALL_METRICS if not used & set(m.sample_names)}
+    unused = {m.name for m in EVERY_METRIC if not used & set(m.sample_names)}
     assert unused == set()
 
 
 def test_everything_written_arrives_under_its_name(live: Prometheus) -> None:
     names = set(live.get("label/__name__/values"))
-    for metric in t.ALL_METRICS:
+    for metric in EVERY_METRIC:
         assert set(metric.sample_names) <= names, metric.name
 
 

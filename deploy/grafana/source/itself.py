@@ -139,10 +139,27 @@ def more() -> list[Placed]:
     ]  # fmt: skip
 
 
+def ingest() -> list[Placed]:
+    return [
+        (12, 8, lines(
+            "Halves", "Of sources that log an inference as two events: how many wait for their other half, and how many per second went "
+            "to the dead letters without it.", "short",
+            [target("sum(driftbus_ingest_waiting_halves)", "waiting"),
+             target("sum by (source, reason) (rate(driftbus_ingest_given_up_halves_total[$__rate_interval]))",
+                    "given up: {{source}}, {{reason}}")],
+        )),
+        (12, 8, lines(
+            "Foreign records passed over", "Per second, by source: records that are none of it, of another type or another value than "
+            "`when` asks for.", "ops",
+            [target("sum by (source) (rate(driftbus_ingest_ignored_records_total[$__rate_interval]))", "{{source}}")],
+        )),
+    ]  # fmt: skip
+
+
 def build() -> Json:
     return dashboard(
         "driftbus-itself", "driftbus: itself",
         "The workers: lag, transactions, dead letters, bounds, memory.",
-        [(None, overview()), ("Work", panels()), ("Alerts and metrics", more())],
+        [(None, overview()), ("Work", panels()), ("Foreign events: driftbus ingest", ingest()), ("Alerts and metrics", more())],
         variables=[RUNBOOKS], annotations=[], links=[link("Runbooks", "${runbooks}/")],
     )  # fmt: skip
