@@ -22,7 +22,7 @@ from driftbus.topics import halves_specs, topic_specs
 from driftbus.wiring import open_bus
 from tests.integration.workers import WorkerProcess, wait_until
 
-PAIRS = 800
+PAIRS = 600
 PARTITIONS = 3
 FOREIGN = {"ask": 2, "answer": 3, "truth": 2}
 
@@ -189,11 +189,34 @@ def check(bus: Bus, settings: Settings, sent: list[tuple[str, bytes | None, byte
     }
 
 
+def embedded(folder: Path) -> Settings:
+    return config(folder, {"bus": "embedded", "embedded": {"path": str(folder / "data")}})
+
+
+def kafka(folder: Path, bootstrap: str) -> Settings:
+    properties = {
+        "bootstrap.servers": bootstrap,
+        "session.timeout.ms": 6000,
+        "heartbeat.interval.ms": 1500,
+    }
+    return config(folder, {"bus": "kafka", "kafka": properties})
+
+
 def test_embedded(tmp_path: Path) -> None:
-    run(config(tmp_path, {"bus": "embedded", "embedded": {"path": str(tmp_path / "data")}}), tmp_path, 5)
+    run(embedded(tmp_path), tmp_path, 3)
 
 
 @pytest.mark.kafka
 def test_kafka(tmp_path: Path, kafka_bootstrap: str) -> None:
-    kafka = {"bootstrap.servers": kafka_bootstrap, "session.timeout.ms": 6000, "heartbeat.interval.ms": 1500}
-    run(config(tmp_path, {"bus": "kafka", "kafka": kafka}), tmp_path, 3)
+    run(kafka(tmp_path, kafka_bootstrap), tmp_path, 2)
+
+
+@pytest.mark.nightly
+@pytest.mark.kafka
+@pytest.mark.timeout(1800)
+def test_many_kills(tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.PAIRS", 3_000)
+    for name, chosen in (("embedded", embedded), ("kafka", lambda folder: kafka(folder, kafka_bootstrap))):
+        folder = tmp_path / name
+        folder.mkdir()
+        run(chosen(folder), folder, 20)

@@ -136,7 +136,7 @@ def changed(value: Any, path: tuple, new: Any) -> Any:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(changes=CHANGES)
 def test_a_good_record_with_something_else_somewhere_inside(
     by_name: dict[str, Joining], path: Path, changes: list[tuple[int, Any]]
