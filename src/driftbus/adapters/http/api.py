@@ -148,6 +148,15 @@ def chart_json(chart: Sequence[ChartPoint]) -> dict[str, list[float | int | None
     }
 
 
+def spark_json(chart: Sequence[ChartPoint]) -> dict[str, list[float | int | None]]:
+    """A chart as a row of the list draws it: production alone, to four digits; a third of the size."""
+    return {
+        "ts_ms": [p.ts_ms for p in chart],
+        "error": [None if p.error is None else float(f"{p.error:.4g}") for p in chart],
+        "outcomes": [p.outcomes for p in chart],
+    }
+
+
 def encode(shown: object) -> bytes:
     """JSON bytes of what the functions above give."""
     return orjson.dumps(shown, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)

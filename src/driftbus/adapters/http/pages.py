@@ -118,10 +118,11 @@ class Pages:
         matching = len(views)
         views = api.worst_first(views)[: _whole(query.get("limit"), matching)]
         worker = self._source.worker()
-        row = api.brief_json if "brief" in query else api.stream_json
+        brief = "brief" in query
+        row, chart = (api.brief_json, api.spark_json) if brief else (api.stream_json, api.chart_json)
         shown = [{**row(view), "worker": worker.worker_id} for view in views]
         for entry in shown[: min(_whole(query.get("charts"), 0), _MAX_CHARTS)]:
-            entry["chart"] = api.chart_json(self._source.chart(entry["stream"]))
+            entry["chart"] = chart(self._source.chart(entry["stream"]))
         body = {
             "worker": api.worker_json(worker),
             "totals": totals,

@@ -91,7 +91,7 @@ export function regroup(chart, points) {
     group ??= { ts: chart.ts_ms[i], n: 0, error: 0, challenged: 0, challenger: 0 };
     group.n += n;
     group.error += n * chart.error[i];
-    if (present(chart.challenger_error[i])) {
+    if (present(chart.challenger_error?.[i])) { // a row of the list has none
       group.challenged += n;
       group.challenger += n * chart.challenger_error[i];
     }
