@@ -98,6 +98,7 @@ def test_a_retrained_stream_shows_the_whole_story(source: LiveSource, tmp_path: 
     assert "deployed" in text
     assert "v4" in text
     assert "redacted" in text
+    assert "1 per 90 d allowed, 0.004 so far at most" in text
     shapes = [attrs.get("class") for _, attrs in page.tags]
     assert "episode closed" in shapes
 

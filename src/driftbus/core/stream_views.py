@@ -10,6 +10,7 @@ from driftbus.core.episodes import Episode
 from driftbus.core.monitor import StreamMonitor
 from driftbus.core.version import VersionMonitor
 from driftbus.core.views import (
+    BudgetView,
     ChartPoint,
     EpisodeView,
     Estimated,
@@ -102,6 +103,7 @@ def failed_metrics(monitor: StreamMonitor) -> tuple[str, ...]:
 def stream_detail(monitor: StreamMonitor, partition: int) -> StreamDetail:
     """One stream in full, for its page."""
     version, ledger = monitor.production, monitor.ledger
+    budget = monitor.settings.false_alarms
     return StreamDetail(
         view=stream_view(monitor, partition),
         chart=chart(monitor),
@@ -113,6 +115,7 @@ def stream_detail(monitor: StreamMonitor, partition: int) -> StreamDetail:
         features=version.features.summary() if version else (),
         slices={name: p.read() for name, p in version.slices.items()} if version else {},
         label_delay_s=ledger.delay_quantiles_s((0.5, 0.95)),
+        false_alarms=BudgetView(budget.count, budget.span_ms, monitor.false_alarms_allowed),
     )
 
 

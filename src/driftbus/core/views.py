@@ -80,6 +80,16 @@ class Estimated(NamedTuple):
     doubt: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """False alarms of the error that are accepted: `count` in `span_ms` of event time; `allowed` is what that
+    came to so far, at the most."""
+
+    count: int
+    span_ms: int
+    allowed: float
+
+
 class DeploymentView(NamedTuple):
     """A model version's first sight (`rolled_back` True when it came by a rollback)."""
 
@@ -192,6 +202,7 @@ class StreamDetail:
     features: tuple[FeatureView, ...] = ()
     slices: Mapping[str, Numbers] = field(default_factory=dict)  # "region=eu" → metrics
     label_delay_s: Numbers = field(default_factory=dict)  # "p50", "p95" → seconds
+    false_alarms: BudgetView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,11 +159,13 @@ const facts = (entries) =>
 function about(detail) {
   const { view } = detail;
   const reset = detail.resets.at(-1);
+  const budget = detail.false_alarms;
   return [facts([
     ["model", view.model_version ?? "–"], ["task", view.task], ["partition", String(view.partition)],
     ["predictions", count(view.predictions_total)], ["outcomes", count(view.outcomes_total)],
     ["last prediction", moment(view.last_prediction_ms)],
     ["shown by worker", detail.worker ?? "–"],
+    ...(budget ? [["false alarms of the error", `${count(budget.count)} per ${duration(budget.span_ms)} allowed, ${level(budget.allowed)} so far at most`]] : []),
     ...(reset ? [["begun anew", h("span", {}, `${reset.what.join(", ")} (${reset.why}), `, moment(reset.ts_ms))]] : []),
   ])];
 }
@@ -290,7 +292,7 @@ const PARTS = {
   features: [features, (d) => d.features],
   versions: [versions, (d) => d.versions],
   slices: [slices, (d) => d.slices],
-  about: [about, (d) => [d.view, d.resets, d.worker]],
+  about: [about, (d) => [d.view, d.resets, d.worker, d.false_alarms]],
 };
 // Parts that stand beside each other where there is room.
 const BESIDE = ["moved", "quality", "labels"];
