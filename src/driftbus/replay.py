@@ -234,6 +234,8 @@ class _Replay:
     def _event(self, line: Line | Recorded) -> Any:
         """Raises `InvalidRecord`."""
         if isinstance(line, Line):
+            if line.value is None:
+                raise InvalidRecord("tombstone", "the value is null")
             return BUILDERS[line.topic](unwrapped(line.value, ()), line.key, line.ts, line.text)
         record, most = line.record, self.settings.limits.max_record_bytes
         return decode(line.topic, record.key, record.value, record.headers, record.timestamp_ms, most)

@@ -75,6 +75,14 @@ def test_lines_that_are_no_records_are_named_counted_and_passed_over(tmp_path: P
     assert "8 lines could not be used, 3 more not shown" in done.stderr
 
 
+def test_a_null_value_is_a_tombstone_as_the_worker_calls_it(tmp_path: Path) -> None:
+    path = tmp_path / "null.jsonl"
+    path.write_text(json.dumps({"topic": "labels", "key": "s", "ts": START_MS, "value": None}) + "\n")
+    done = driftbus("replay", path)
+    assert done.returncode == 0
+    assert "a worker would dead-letter 1: 1 tombstone" in done.stderr
+
+
 def test_a_table_by_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("y,said,x\n" + "1,1,0.5\n" * 20)
