@@ -172,6 +172,22 @@ def test_an_answer_is_used_again_and_many_askers_ask_once(monkeypatch: pytest.Mo
     assert asked == ["/x"]
 
 
+def test_what_nobody_asked_for_lately_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "get", lambda *given: ({"large": "x" * 1000}, None))
+    several = Peers(["http://127.0.0.1:1", "http://127.0.0.1:2"])
+    for number in range(40):
+        several.ask(f"/{number}")
+    assert len(several._kept) == 80
+    monkeypatch.setattr(peers, "KEPT_S", 0.0)
+    several.ask("/last")
+    assert len(several._kept) == 2
+    monkeypatch.setattr(peers, "MOST_KEPT", 6)
+    monkeypatch.setattr(peers, "KEPT_S", 3_600.0)
+    for number in range(40):
+        several.ask(f"/{number}")
+    assert len(several._kept) == 6
+
+
 @pytest.mark.parametrize(
     "answer",
     [None, [], "text", {}, {"worker": {}}, {"worker": {"worker_id": 1}, "streams": []},

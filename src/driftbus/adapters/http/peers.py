@@ -40,7 +40,7 @@ MOST_BYTES = 32 * 1024 * 1024
 RESOLVED_S = 10.0
 # Workers that one may ask, questions whose answers are kept, and questions under way at once: a group has as
 # many workers as partitions at the most, and a few people look at it.
-MOST_PEERS, MOST_KEPT, MOST_UNDER_WAY = 256, 1_024, 64
+MOST_PEERS, MOST_KEPT, MOST_UNDER_WAY = 256, 1_024, 512
 
 
 class Address(NamedTuple):
@@ -103,6 +103,7 @@ class Peers:
         asked = [each for each in self._addresses(until) if only is None or str(each) == only]
         waiting: list[tuple[Address, threading.Event]] = []
         with self._lock:
+            self._forget()
             for address in asked:
                 done = self._begin(address, path, self._of(address, path))
                 if done is not None and not self._is_silent(address):
@@ -112,6 +113,15 @@ class Peers:
         with self._lock:
             self._failed.update(dict.fromkeys(late, now))
             return [_heard(address, self._of(address, path), now) for address in asked]
+
+    def _forget(self) -> None:
+        """Let go of answers that are too old to be shown; those asked for longest ago come first."""
+        before = time.monotonic() - KEPT_S
+        while self._kept:
+            key, kept = next(iter(self._kept.items()))
+            if kept.done is not None or kept.tried >= before or kept.answered >= before:
+                return
+            del self._kept[key]
 
     def _is_silent(self, address: Address) -> bool:
         """Whether nobody waits for it for now."""
