@@ -135,3 +135,9 @@ def test_the_site_builds_with_every_link_checked() -> None:
     built = (ROOT / "build/site/docs/quickstart.html").read_text()
     assert "What it would have found" in built
     assert 'src="http' not in built, "the site works without a network"
+    # Where dashboards lead from an alert, while the site is served here.
+    fleet = (ROOT / "deploy/grafana/dashboards/driftbus.json").read_text()
+    assert "${runbooks}/${__value.raw}.html" in fleet
+    (usual,) = set(re.findall(r"http://localhost:8000/([\w/]+)", fleet))
+    for page in (ROOT / "docs/runbooks").glob("Driftbus*.md"):
+        assert (ROOT / "build/site" / usual / f"{page.stem}.html").exists()

@@ -140,7 +140,7 @@ def address(name: str, label: str, usual: str) -> Json:
 
 # As docker-compose.yml has them, and `make docs ARGS=--serve`.
 PAGE = address("page", "driftbus's page", "http://localhost:8711")
-RUNBOOKS = address("runbooks", "Runbooks", "http://localhost:8000/runbooks")
+RUNBOOKS = address("runbooks", "Runbooks", "http://localhost:8000/docs/runbooks")
 
 
 def moment(name: str, colour: str, metric: str, title: str, said: str) -> Json:
@@ -204,6 +204,6 @@ def alerts(title: str, matcher: str) -> Json:
     shown["fieldConfig"]["overrides"].append({
         "matcher": {"id": "byName", "options": "alertname"},
         "properties": [{"id": "links", "value": [{
-            "title": "Runbook", "url": "${runbooks}/${__value.raw}/", "targetBlank": True}]}],
+            "title": "Runbook", "url": "${runbooks}/${__value.raw}.html", "targetBlank": True}]}],
     })  # fmt: skip
     return shown
