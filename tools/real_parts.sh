@@ -14,6 +14,7 @@ need prometheus-alertmanager prometheus-alertmanager
 need amtool prometheus-alertmanager
 need chromium chromium
 need openssl openssl
+need curl curl
 need npm npm
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 
