@@ -16,9 +16,10 @@ from driftbus.core.relation import GROUPS, Counts, Probe, Table, dump_columns, e
 # Rows from which probes are made: the first is rough, the last knows boundaries to some 2 % of the rows.
 PROBE_ROWS = (64, 256, 1_024)
 # Rows in a new probe's table before it takes the place of the old one; in any before it can be compared.
-RIPE, LEAST = 256, 128
-# The newest rows looked at are not in the table yet: when a change is found, it began some hundred rows ago.
-LAG = 48
+RIPE, LEAST = 512, 128
+# The newest rows looked at are not in the table yet, a quarter as many as are: when a change is found, it
+# began some hundred rows ago, and nothing of it must be in the table of the state before.
+LEAST_LAG, LAG, LAG_SHARE = 48, 192, 4
 # Rows in a table after which no more are looked at: after some 12,000 rows a state costs nothing more.
 COMPLETE = 2_048
 
@@ -35,7 +36,7 @@ class Census:
     def take(self, places: Sequence[int], group: int) -> None:
         """One row."""
         self.late.append(self.probe.cell(places) * GROUPS + group)
-        if len(self.late) > LAG:
+        if len(self.late) > max(LEAST_LAG, min(LAG, self.rows // LAG_SHARE)):
             self.table[self.late.pop(0)] += 1
             self.rows += 1
 
