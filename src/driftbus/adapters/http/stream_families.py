@@ -19,7 +19,7 @@ from driftbus.core.views import StreamView
 # appear with their first count; alerts use the last-drift timestamp, which misses nothing.
 REASONS_UNMATCHED = ("late", "orphan", "duplicate")
 REASONS_REQUESTED = ("drift", "performance", "schedule", "manual")
-CATEGORIES = ("concept", "data", "prediction", "quality", "labelling")
+CATEGORIES = ("concept", "data", "prediction", "quality", "label_prior", "labelling")
 # Of closed episodes only the categories that were ever opened: 20 more zeros for each stream else.
 KINDS = ("sudden", "gradual", "incremental", "recurrent", "undetermined")
 
