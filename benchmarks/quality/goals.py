@@ -77,9 +77,15 @@ def typing(plan: Plan, results: Results) -> Row:
 
 
 def recurrence(plan: Plan, results: Results) -> Row:
-    found, again, false, new = s6.recurrence(results)
-    told = f"{found} of {again} found, {false} of {new} false"
-    return told, found >= 0.95 * again and false <= 0.05 * new and again > 0
+    told, met = [], True
+    for label, runs in (
+        ("recorded", s3.of(results, PRODUCT, SUDDEN + GRADUAL)),
+        ("River", s6.of_river(results)),
+    ):
+        found, again, false, new = s6.recurrence(runs)
+        told.append(f"{label} {found} of {again} found, {false} of {new} false")
+        met = met and found >= 0.95 * again and false <= 0.05 * new and again > 0
+    return "; ".join(told), met
 
 
 def seasons(plan: Plan, results: Results) -> Row:

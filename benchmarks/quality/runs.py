@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import orjson
-from benchmarks.quality import cache, contenders, recorded, simulated, utility
+from benchmarks.quality import cache, contenders, recorded, returning, simulated, utility
 from benchmarks.quality.contenders import Bare, Contender, Product, Seen
 from benchmarks.quality.matching import OPENING, Change, Episode, Score, match
 from benchmarks.quality.stream import Stream
@@ -29,6 +29,7 @@ MAKERS = {
     "s1b": simulated.twice,
     "s2": simulated.dependent,
     "s6": simulated.told_apart,
+    "s6 returning": returning.returning,
     "s3": recorded.classified,
     "s4": recorded.regressed,
 }
@@ -43,6 +44,7 @@ _SOURCES = (
     "models",
     "data",
     "utility",
+    "returning",
 )
 
 

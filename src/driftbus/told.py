@@ -30,6 +30,7 @@ _DRIFT = {
     "onset": {"ts": str, "earliest": str, "latest": str},
     "signals": [{"name": str, "before": float, "after": float, "detector": str, "evidence": float}],
 }
+_EARLIER = {"state": int, "model_version": (str, None), "window": {"start_ts": str, "end_ts": str}}
 _REQUEST = {
     "request_id": str,
     "stream": str,
@@ -169,7 +170,16 @@ RESOLUTIONS = {
 def _kind(data: Event) -> str:
     if data["kind"] == "undetermined":
         return "Whether it is sudden or gradual cannot be told."
-    return f"It is {data['kind']} (confidence {data['confidence']:.2f})."
+    earlier: Any = data.get("earlier_state")
+    again = ""
+    if fits(earlier, _EARLIER):
+        window = earlier["window"]
+        made = earlier["model_version"]
+        again = (
+            f" The world is again as it was from {minute(window['start_ts'])} to {minute(window['end_ts'])}"
+            f" (state {earlier['state']}{'' if made is None else f', model version {made}'})."
+        )
+    return f"It is {data['kind']} (confidence {data['confidence']:.2f}).{again}"
 
 
 def minute(text: str) -> str:

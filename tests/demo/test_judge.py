@@ -28,9 +28,8 @@ def perfect() -> dict[str, StreamLog]:
             answered = sum(index >= start + 900 for start in starts)
             log.outcomes.append(Outcome(index, f"v{answered + 1}", 0.5 if past > answered else 0.05))
         for number, change in enumerate(stream.changes):
-            kind = "sudden" if change.kind == "recurrent" else change.kind
             log.episodes[f"e{number}"] = Episode(
-                f"e{number}", change.start + 100, change.start + 100, "concept", kind, change.start + 3
+                f"e{number}", change.start + 100, change.start + 100, "concept", change.kind, change.start + 3
             )
             log.requests[f"r{number}"] = f"e{number}"
             log.answers[f"r{number}"] = f"v{number + 2}"

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from benchmarks.quality import layout
 from benchmarks.quality.contenders import PRODUCT
 from benchmarks.quality.matching import Change, Episode, Score
+from benchmarks.quality.models import MODELS
 from benchmarks.quality.recorded import GRADUAL, SUDDEN
+from benchmarks.quality.returning import FAMILIES, orders
 from benchmarks.quality.runs import Cell, Results, Run, chunks
 from benchmarks.quality.simulated import SIZES
 from benchmarks.quality.suites import s1, s3
@@ -21,6 +23,8 @@ SHAPES = (("step", 0), ("linear", 2_000), ("sigmoid", 2_000), ("linear", 8_000),
 QUICK_SHAPES = (("step", 0), ("linear", 2_000), ("linear", 8_000))
 REPS, QUICK_REPS = 50, 10
 OTHERS = ("staircase", "event")
+# Orders of states of each of River's families: that return, and as many that do not.
+ORDERS, QUICK_ORDERS = 6, 1
 # Kinds of the two questions that are asked of simulated changes: was it a step?
 _STEP = {"sudden": "sudden", "gradual": "gradual", "incremental": "gradual"}
 
@@ -47,7 +51,13 @@ def tasks(plan: Plan) -> list[tuple[str, Cell]]:
         for what in OTHERS
         for cell in chunks("s6", (p0, what), QUICK_REPS if plan.quick else REPS)
     ]
-    return [(name, cell) for name in names for cell in [*simulated, *others, *s3.cells(plan)]]
+    again = [
+        Cell("s6 returning", (family, *order, model))
+        for family in FAMILIES
+        for order in orders(plan.zone, family, QUICK_ORDERS if plan.quick else ORDERS)
+        for model in MODELS
+    ]
+    return [(name, cell) for name in names for cell in [*simulated, *others, *again, *s3.cells(plan)]]
 
 
 def pairs(runs: Sequence[Run]) -> list[tuple[Change, Episode]]:
@@ -157,13 +167,30 @@ def _others(results: Results) -> str:
     return layout.table(head, rows)
 
 
-def recurrence(results: Results) -> tuple[int, int, int, int]:
-    """Returning states known again, how many there were, new ones called recurrent, how many there were."""
+def of_river(results: Results, family: str | None = None) -> list[Run]:
+    """The product's runs over River's generators."""
+    return [
+        run
+        for (who, cell), runs in results.items()
+        if who == PRODUCT and cell.maker == "s6 returning" and family in (None, cell.args[0])
+        for run in runs
+    ]
+
+
+def recurrence(runs: Sequence[Run]) -> tuple[int, int, int, int]:
+    """Returning states known again, how many there were, new ones called recurrent, how many there were.
+
+    A recorded change that jumps a second time at its end is over only then: what is said of the second jump
+    counts for it."""
     counts: Counter[tuple[bool, bool]] = Counter()
-    for run in s3.of(results, PRODUCT, SUDDEN + GRADUAL):
+    for run in runs:
         whole = run.score()
         for change, episode in whole.pairs:
-            counts[change.recurrent, "recurrent" in (episode.kind, episode.last_kind)] += 1
+            told = [episode]
+            if change.smooth and change.kind is None:
+                told += [e for e in run.seen.episodes if change.end <= e.start <= change.end + run.max_delay]
+            said = any("recurrent" in (e.kind, e.last_kind) for e in told)
+            counts[change.recurrent, said] += 1
         for change in whole.missed:
             counts[change.recurrent, False] += 1
     again, new = counts[True, True] + counts[True, False], counts[False, True] + counts[False, False]
@@ -171,11 +198,14 @@ def recurrence(results: Results) -> tuple[int, int, int, int]:
 
 
 def _recurrence(results: Results) -> str:
-    found, again, false, new = recurrence(results)
-    return (
-        f"Recurrence: {found} of {again} returning states known again, {false} of {new} new ones wrongly "
-        "called recurrent."
-    )
+    groups = [("recorded files", s3.of(results, PRODUCT, SUDDEN + GRADUAL))]
+    groups += [(f"River: {family}", of_river(results, family)) for family in FAMILIES]
+    groups.append(("**River, all**", of_river(results)))
+    rows = []
+    for label, runs in groups:
+        found, again, false, new = recurrence(runs)
+        rows.append([label, f"{found} of {again}", f"{false} of {new}"])
+    return layout.table(["S6, driftbus", "returned, known again", "new, called recurrent"], rows)
 
 
 def _resolutions(results: Results) -> str:

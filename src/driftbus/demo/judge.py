@@ -16,9 +16,6 @@ from driftbus.demo.traffic import event_index
 from driftbus.demo.world import EVENTS, Change, Stream
 from driftbus.ports import Bus
 
-# What a kind of change may be called. That a world has come back is more than a first verdict can know.
-RIGHT_KINDS = {"sudden": {"sudden"}, "gradual": {"gradual"}, "recurrent": {"sudden", "recurrent"}}
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -72,7 +69,7 @@ class Finding:
         for episode in self.episodes:
             if episode.category != "concept":
                 said.append(f"category {episode.category}")
-            if episode.kind not in RIGHT_KINDS[self.change.kind]:
+            if episode.kind != self.change.kind:
                 said.append(f"kind {episode.kind}")
         if self.requests != 1:
             said.append(f"{self.requests} requests")

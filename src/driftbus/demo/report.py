@@ -14,7 +14,7 @@ _FIGURES = ("onset\nerror", "\ndelay", "\nasked", "error\nbefore", "with\ndrift"
 _CAPTION = (
     "Onset error and delay in events of the stream; asked: retrain requests;\n"
     "error: mean of the 0/1 loss (friedman: of the absolute error).\n"
-    "What recurs comes back suddenly: either kind is right there."
+    "Recurrent: the world is again as it was before the change before."
 )
 
 
