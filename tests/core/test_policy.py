@@ -149,7 +149,9 @@ def test_it_waits_for_rows_of_every_class_and_says_so_when_it_does_not() -> None
 
 def test_a_change_that_goes_on_is_waited_for_up_to_four_times_min_rows() -> None:
     stream = Stream()
-    moving = Episode("episode", "concept", 0, "gradual", 0.9, Onset(0, 0, 0, True, 0), {}, True, True, 0, 0)
+    moving = Episode(
+        "episode", "concept", 0, Onset(0, 0, 0, True, 0), {}, True, 0, 0, kind="gradual", moving=True
+    )
     stream.version.open_episodes = [moving]
     stream.run(1_100)
     stream.drift(drift("opened", 1_100, kind="gradual"))
@@ -161,7 +163,9 @@ def test_a_change_that_goes_on_is_waited_for_up_to_four_times_min_rows() -> None
 
 def test_it_asks_when_the_change_has_come_to_its_end() -> None:
     stream = Stream()
-    moving = Episode("episode", "concept", 0, "gradual", 0.9, Onset(0, 0, 0, True, 0), {}, True, True, 0, 0)
+    moving = Episode(
+        "episode", "concept", 0, Onset(0, 0, 0, True, 0), {}, True, 0, 0, kind="gradual", moving=True
+    )
     stream.version.open_episodes = [moving]
     stream.run(1_100)
     stream.drift(drift("opened", 1_100, kind="gradual"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -85,6 +86,13 @@ def prefix_of(path: Path, lines: int, to: Path) -> Path:
     return to
 
 
+def kinds_of(name: str) -> list[str]:
+    """A file's name counts its concepts, `0120`: the last one is the first come back. Elsewhere none does."""
+    found = re.search(r"_(\d{4})_", name)
+    order = found.group(1) if found else "0123"
+    return ["recurrent" if order[i] in order[:i] else "sudden" for i in range(1, 4)]
+
+
 @needs_data
 @pytest.mark.parametrize("name", SUDDEN)
 def test_each_sudden_drift_of_a_retrained_model_is_found_once(name: str, tmp_path: Path) -> None:
@@ -94,9 +102,9 @@ def test_each_sudden_drift_of_a_retrained_model_is_found_once(name: str, tmp_pat
     drifts = [start for start, _ in recorded.truth(name)["drifts"]]
     concept = whole.opened("concept")
     assert len(concept) == len(drifts)
-    for found, true in zip(concept, drifts, strict=True):
+    for found, true, kind in zip(concept, drifts, kinds_of(name), strict=True):
         last = whole.last(found["episode_id"])
-        assert last["kind"] == "sudden"
+        assert last["kind"] == kind
         assert abs(row_of(last["onset"]["ts"]) - true) < ONSET_ROWS
         assert true < found["outcomes_seen"] < true + ONSET_ROWS
     assert all(each["predictions_seen"] > drifts[0] for each in whole.opened())

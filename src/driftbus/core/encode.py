@@ -180,8 +180,9 @@ def drift_event(event: DriftEvent, source: str, place: Mapping[str, Any]) -> dic
         "model_version": event.model_version,
         "muted": event.muted,
         "labels": dict(event.labels),
-        "earlier_state": event.earlier and _earlier(event.earlier),
     }
+    if event.earlier is not None:
+        data["earlier_state"] = _earlier(event.earlier)
     return _cloudevent(
         DRIFT_TYPE, event.event_id, source, event.stream, event.detected_at, DRIFT_SCHEMA, data
     )

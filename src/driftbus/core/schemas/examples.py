@@ -48,7 +48,6 @@ DRIFT_EVENT = _cloudevent(
         "model_version": "v3",
         "muted": False,
         "labels": {"team": "risk"},
-        "earlier_state": None,
     },
 )
 
