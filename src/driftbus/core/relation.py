@@ -21,6 +21,8 @@ from math import log
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from driftbus.core.classes import label_text
 from driftbus.core.packed import pack, squeeze, unpack, unsqueeze
 from driftbus.core.records import Features, Json
@@ -42,6 +44,7 @@ LEVELS = len(MARGINS) + 1
 CELLS = GROUPS * LEVELS
 # Scores of all groups are one whole number, 16 bits a group: 17 weights of at most 255 stay below.
 _BITS, _MASK, _ORIGIN = 16, 0xFFFF, 128
+_SHIFTS = np.arange(GROUPS) * _BITS
 # Edges are kept in 4 bytes.
 _LARGEST = 3e38
 
@@ -201,22 +204,19 @@ class Probe:
         self._scores: list[list[int]] | None = None
 
     def _scored(self) -> list[list[int]]:
-        """By feature and place, what is added to the groups: made when the first row comes, as a stream that
-        is restored may wait for it for long."""
-        found = []
-        for index, between in enumerate(self._smooth):
-            start = GROUPS + index * PARTS * GROUPS
-            rows = [self.weights[at : at + GROUPS] for at in range(start, start + PARTS * GROUPS, GROUPS)]
-            scores = []
-            for part, row in enumerate(rows):
-                for quarter in range(QUARTERS):
-                    off = 2 * quarter + 1 - QUARTERS if between else 0
-                    other = rows[min(max(part + (1 if off > 0 else -1), 0), PARTS - 1)]
-                    mixed = [
-                        a + (b - a) * abs(off) // (2 * QUARTERS) for a, b in zip(row, other, strict=True)
-                    ]
-                    scores.append(_together(mixed))
-            found.append([*scores, _together([0] * GROUPS)])  # the last for −1: missing
+        """By feature and place, what is added to the groups; the last place is −1: missing. Made when the
+        first row comes, as a stream that is restored may wait for it for long."""
+        rows = np.array(self.weights[GROUPS:], np.int64).reshape(-1, PARTS, GROUPS)
+        below, above = rows[:, [0, *range(PARTS - 1)]], rows[:, [*range(1, PARTS), PARTS - 1]]
+        smooth = np.array(self._smooth, np.int64)[:, None, None]
+        scores = np.empty((len(rows), PARTS, QUARTERS), np.int64)
+        for quarter in range(QUARTERS):
+            off = 2 * quarter + 1 - QUARTERS
+            other = above if off > 0 else below
+            mixed = rows + smooth * ((other - rows) * abs(off) // (2 * QUARTERS))
+            scores[:, :, quarter] = ((mixed + _ORIGIN) << _SHIFTS).sum(axis=2)
+        missing = _together([0] * GROUPS)
+        found = [[*places, missing] for places in scores.reshape(len(rows), -1).tolist()]
         self._scores = found
         return found
 
