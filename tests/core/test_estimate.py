@@ -105,8 +105,8 @@ def test_too_few_labels_and_unseen_scores_are_said() -> None:
     st.lists(
         st.tuples(
             st.one_of(st.floats(-0.1, 1.1), st.sampled_from([None, 0, 1, {"a": 1.0}, "x"])),
-            st.sampled_from([0, 1, True, "1", None, 7]),
-            st.sampled_from([0, 1, False, "0"]),
+            st.sampled_from([0, 1, True, "1", None, 7, [1], {"a": 1}]),
+            st.sampled_from([0, 1, False, "0", [], None]),
         ),
         max_size=8,
     ),

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from driftbus.core.block import Run
@@ -187,6 +187,8 @@ class Folded:
     size=st.sampled_from([1, 3, 17, 60]),
     restart=st.sampled_from([1, 5, 20]),
 )
+@example(seed=3_598_618_319, wildness=0.0, size=3, restart=1)  # a correction of a version forgotten before
+@example(seed=4_294_967_295, wildness=0.1, size=1, restart=1)  # a prediction that is an array beside others
 def test_odd_records_fold_alike_whatever_the_cuts_and_restarts(
     seed: int, wildness: float, size: int, restart: int
 ) -> None:

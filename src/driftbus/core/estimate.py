@@ -47,6 +47,7 @@ LEAST_ROWS, MOST_UNKNOWN = 10, 0.1
 
 _CELLS = 2 * BINS
 _NUMBERS = frozenset({int, float})
+_CLASSES = frozenset({int, float, bool, str})
 # The largest number under BINS, so that a score of 1 belongs to the last bin.
 _SCALE = nextafter(BINS, 0.0)
 
@@ -181,16 +182,20 @@ class Estimate:
 def _cells(
     scores: Sequence[Any], said: Sequence[Any], labels: Sequence[Any], positive: Scalar | None
 ) -> tuple[list[int], list[bool]]:
-    """Of each row with a score in [0, 1] its cell; with `labels`, whether each of these is positive. Nothing
-    where classes are no plain values."""
-    try:
-        known = {one: is_positive(one, positive) for one in {*said, *labels}}
-    except TypeError:  # arrays or objects
-        return [], []
+    """Of each row with a score in [0, 1] and plain classes its cell; with `labels`, whether each of these is
+    positive."""
     if not scores:
         return [], []
-    if not (_NUMBERS.issuperset(map(type, scores)) and min(scores) >= 0.0 and max(scores) <= 1.0):
-        kept = [type(score) in _NUMBERS and 0.0 <= score <= 1.0 for score in scores]
+    plain = _NUMBERS.issuperset(map(type, scores)) and _CLASSES.issuperset(map(type, (*said, *labels)))
+    if not (plain and min(scores) >= 0.0 and max(scores) <= 1.0):
+        kept = [
+            type(score) in _NUMBERS
+            and 0.0 <= score <= 1.0
+            and type(one) in _CLASSES
+            and type(label) in _CLASSES
+            for score, one, label in zip(scores, said, labels or said, strict=True)
+        ]
         scores, said, labels = (list(compress(column, kept)) for column in (scores, said, labels))
+    known = {one: is_positive(one, positive) for one in {*said, *labels}}
     cells = [2 * int(score * _SCALE) + known[one] for score, one in zip(scores, said, strict=True)]
     return cells, [known[label] for label in labels]

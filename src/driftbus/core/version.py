@@ -333,6 +333,8 @@ class VersionMonitor:
     def correct(self, correction: Correction) -> None:
         """Put the metrics and the history right; detectors and challenger have learned once and for all."""
         c, task = correction, self.setup.task
+        if self.first_seq is None or c.seq < self.first_seq:
+            return  # of the version of this name that was forgotten before: nothing here has counted it
         old = outcome_error(task, c.previous_label, c.prediction)
         new = outcome_error(task, c.label, c.prediction)
         if old is not None and new is not None:
