@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,7 @@ import mlflow.sklearn
 import orjson
 import pytest
 from mlflow import MlflowClient
-from tests.cli.commands import clean_environ
+from tests.cli.commands import running
 
 from driftbus.adapters.embedded import EmbeddedBus
 from driftbus.client import Emitter
@@ -24,25 +20,6 @@ from driftbus.ports import TopicSpec
 EXAMPLES = Path(__file__).resolve().parent
 # MLflow tells its makers of its use and looks for git, unless it is told not to.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
-
-
-@contextmanager
-def running(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """A process in `folder`, ended with the block; SIGTERM must be enough."""
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        cwd=folder,
-        env=clean_environ() | {"DRIFTBUS_HTTP__PORT": "0", **QUIET},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        rest, _ = process.communicate(timeout=60)
-        print(rest)  # shown where the test fails
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +50,12 @@ def model_events(data: Path) -> list[dict[str, Any]]:
 def test_a_request_becomes_a_registered_model_in_production(folder: Path, client: MlflowClient) -> None:
     worker = ("-m", "driftbus", "worker", "--config", EXAMPLES / "driftbus.yaml")
     service = (EXAMPLES / "inference_service.py", "--per-second", "20000")
-    with running(folder, *worker), running(folder, EXAMPLES / "mlflow_trainer.py") as trainer:
+    with (
+        running(folder, *worker, environ=QUIET),
+        running(folder, EXAMPLES / "mlflow_trainer.py", environ=QUIET) as trainer,
+    ):
         assert trainer.stdout is not None
-        with running(folder, *service):
+        with running(folder, *service, environ=QUIET):
             for line in trainer.stdout:
                 print(line, end="")
                 if "now production" in line:

@@ -3,35 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cli.commands import clean_environ
+from tests.cli.commands import running
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LINE = re.compile(r"payments up to (\d+): model (v\d+), error ([0-9.]+)")
-
-
-@contextmanager
-def running(folder: Path, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """A process in `folder`, ended with the block; SIGTERM must be enough."""
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        cwd=folder,
-        env=clean_environ() | {"DRIFTBUS_HTTP__PORT": "0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        rest, _ = process.communicate(timeout=60)
-        print(rest)  # shown where the test fails
 
 
 def test_the_error_rises_a_retrain_is_asked_for_and_it_falls_again(tmp_path: Path) -> None:

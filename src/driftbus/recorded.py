@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from heapq import merge
 
 from driftbus.intake import INPUTS
+from driftbus.locate import SCAN_OFFSETS
 from driftbus.ports import Bus, Record
-
-# Bisecting stops when so few offsets are left: reading them through costs one fetch, as a probe does.
-SCAN_OFFSETS = 500
 
 
 @dataclass(frozen=True, slots=True)

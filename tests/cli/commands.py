@@ -6,8 +6,8 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,27 @@ def driftbus(
         cwd=cwd,
         env={**clean_environ(), **(environ or {})},
     )
+
+
+@contextmanager
+def running(
+    folder: Path, *command: str | Path, environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A Python program in `folder`, its HTTP on a free port, ended with the block; SIGTERM must be enough."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        env={**clean_environ(), "DRIFTBUS_HTTP__PORT": "0", **(environ or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        rest, _ = process.communicate(timeout=60)
+        print(rest)  # shown where the test fails
 
 
 def in_process(

@@ -99,7 +99,9 @@ def replay(
     asked = (
         None
         if report is None
-        else _Asked(files or _kept(begin, end), report, truth, compare, chosen, config_path(ctx, config))
+        else _Asked(
+            files, _named(files, begin, end), report, truth, compare, chosen, config_path(ctx, config)
+        )
     )
 
     from driftbus.replay import replay as replay_files
@@ -127,9 +129,11 @@ def replay(
     raise typer.Exit(1 if summary.bad_lines else 0)
 
 
-def _kept(begin: str | None, end: str | None) -> list[Path]:
-    """What stands in a report where files would."""
-    return [Path(f"what the bus has kept{f' from {begin}' if begin else ''}{f' to {end}' if end else ''}")]
+def _named(files: list[Path], begin: str | None, end: str | None) -> list[str]:
+    """What was replayed, as a report says it."""
+    if files:
+        return [path.name for path in files]
+    return [f"what the bus has kept{f' from {begin}' if begin else ''}{f' to {end}' if end else ''}"]
 
 
 class _Asked:
@@ -139,6 +143,7 @@ class _Asked:
     def __init__(
         self,
         files: list[Path],
+        named: list[str],
         out: Path,
         truth: Path | None,
         compare: Path | None,
@@ -148,7 +153,7 @@ class _Asked:
         from driftbus.config import load
         from driftbus.report import Record, differences, read_truth
 
-        self.files, self.out = files, out
+        self.named, self.out = named, out
         self.truth = read_truth(truth, files) if truth is not None else None
         self.record = Record(config.name if config is not None else "defaults", self.truth)
         self.watch = self.record.step
@@ -173,7 +178,7 @@ class _Asked:
         }
         if summary.bad_lines:
             passed_over["no record"] = summary.bad_lines
-        about = About([path.name for path in self.files], __version__, passed_over)
+        about = About(self.named, __version__, passed_over)
         beside = Beside(self.other, self.differences) if self.beside is not None else None
         document = report(self.record, about, self.truth, beside)
         beginning = self.out.with_name(f".{self.out.name}.part")
