@@ -10,8 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from driftbus.core.cutting import GROUPS, Places
 from driftbus.core.records import EarlierState
-from driftbus.core.relation import GROUPS, Counts, Probe, Table, dump_columns, empty, load_columns
+from driftbus.core.relation import (
+    Counts,
+    Ints,
+    Probe,
+    Table,
+    dump_columns,
+    empty,
+    load_columns,
+)
 
 # Rows from which probes are made: the first is rough, the last knows boundaries to some 2 % of the rows.
 PROBE_ROWS = (64, 256, 1_024)
@@ -20,8 +29,8 @@ RIPE, LEAST = 512, 128
 # The newest rows looked at are not in the table yet, a quarter as many as are: when a change is found, it
 # began some hundred rows ago, and nothing of it must be in the table of the state before.
 LEAST_LAG, LAG, LAG_SHARE = 48, 192, 4
-# Rows in a table after which no more are looked at: after some 12,000 rows a state costs nothing more.
-COMPLETE = 2_048
+# Rows of the last probe after which no more are looked at: after some 13,000 rows a state costs nothing more.
+COMPLETE = 2_240
 
 
 @dataclass(slots=True)
@@ -33,12 +42,14 @@ class Census:
     late: list[int] = field(default_factory=list)
     rows: int = 0  # in the table
 
-    def take(self, places: Sequence[int], group: int) -> None:
-        """One row."""
-        self.late.append(self.probe.cell(places) * GROUPS + group)
-        if len(self.late) > max(LEAST_LAG, min(LAG, self.rows // LAG_SHARE)):
-            self.table[self.late.pop(0)] += 1
-            self.rows += 1
+    def take(self, places: Places, groups: Ints) -> None:
+        """Rows."""
+        late, table = self.late, self.table
+        for cell in (self.probe.cells(places) * GROUPS + groups).tolist():
+            late.append(cell)
+            if len(late) > max(LEAST_LAG, min(LAG, self.rows // LAG_SHARE)):
+                table[late.pop(0)] += 1
+                self.rows += 1
 
     def dump(self) -> Any:
         return dump_columns(self.probe.weights, self.table, self.late)
@@ -73,21 +84,34 @@ class Current:
     version: str | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether no more rows need to be looked at."""
-        return self.counts is None and self.census is not None and self.census.rows >= COMPLETE
+    def left(self) -> int:
+        """How many more rows are looked at."""
+        if self.counts is not None:
+            return PROBE_ROWS[-1] - self.counts.rows + COMPLETE
+        newest = self.growing or self.census
+        return 0 if newest is None else max(0, COMPLETE - newest.rows - len(newest.late))
 
-    def take(self, places: Sequence[int], group: int, smooth: Sequence[bool]) -> None:
-        """One row that is looked at."""
+    def take(self, places: Places, groups: Ints, smooth: Sequence[bool]) -> None:
+        """Rows that are looked at."""
+        while len(groups):
+            now = len(groups)
+            if self.counts is not None:
+                seen = self.counts.rows
+                now = min(now, next(rows - seen for rows in PROBE_ROWS if rows > seen))
+            self._take(places[:now], groups[:now], smooth)
+            places, groups = places[now:], groups[now:]
+
+    def _take(self, places: Places, groups: Ints, smooth: Sequence[bool]) -> None:
+        """The same, up to where a probe may be made."""
         if self.census is not None:
-            self.census.take(places, group)
+            self.census.take(places, groups)
         if self.growing is not None:
-            self.growing.take(places, group)
+            self.growing.take(places, groups)
             if self.growing.rows >= RIPE:
                 self.census, self.growing = self.growing, None
         if self.counts is None:
             return
-        self.counts.add(places, group)
+        self.counts.add(places, groups)
         if self.counts.rows in PROBE_ROWS:
             made = Census(Probe.of(self.counts.counts, smooth))
             self.census, self.growing = (made, None) if self.census is None else (self.census, made)

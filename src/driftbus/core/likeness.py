@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from math import lgamma, log
 from typing import NamedTuple
 
-from driftbus.core.relation import GROUPS, Table, rows_of
+from driftbus.core.cutting import GROUPS
+from driftbus.core.relation import Table, rows_of
 
 _PRIOR = 0.5
 # More rows than this prove differences that matter to nobody: larger tables are scaled down to it.

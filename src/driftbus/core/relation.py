@@ -13,29 +13,15 @@ so nothing depends on the order of rows, or on where blocks are cut. A missing f
 
 from __future__ import annotations
 
-import struct
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 from math import log
-from typing import Any
-from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
-from driftbus.core.classes import label_text
-from driftbus.core.packed import pack, squeeze, unpack, unsqueeze
-from driftbus.core.records import Features, Json
+from driftbus.core.cutting import GROUPS, PARTS, QUARTERS, Floats, Places
+from driftbus.core.packed import pack, unpack
 
-# Parts of a feature, and groups of labels (the last for all that are left): with more, the few hundred rows
-# that a probe learns from no longer fill the table.
-PARTS, GROUPS = 8, 4
-# Steps within a part at which interpolated weights are kept: boundaries run across parts.
-QUARTERS = 4
-# Features that take part, the first ones: each costs a quarter of a microsecond a row and 40 bytes of state.
-MOST_FEATURES = 16
-# Rows from which it is learned where to cut: their octiles are rough, but parts need only be apart.
-CUT_ROWS = 32
 # Weights are whole eighths of a nat up to 15 nats: a byte each.
 UNIT, GREATEST = 8, 120
 # How far the likeliest group is ahead, in eighths of a nat: levels that are each filled by well-kept models.
@@ -43,13 +29,10 @@ MARGINS = (4, 8, 16, 32)
 LEVELS = len(MARGINS) + 1
 CELLS = GROUPS * LEVELS
 # Scores of all groups are one whole number, 16 bits a group: 17 weights of at most 255 stay below.
-_BITS, _MASK, _ORIGIN = 16, 0xFFFF, 128
-_SHIFTS = np.arange(GROUPS) * _BITS
-# Edges are kept in 4 bytes.
-_LARGEST = 3e38
-
+_SHIFTS, _MASK, _ORIGIN = (0, 16, 32, 48), 0xFFFF, 128
 # Labels by group, a row of GROUPS numbers per cell.
 Table = list[int]
+Ints = NDArray[np.int64]
 
 
 def empty() -> Table:
@@ -57,200 +40,58 @@ def empty() -> Table:
     return [0] * (CELLS * GROUPS)
 
 
-class Cutting:
-    """How a stream's features and labels are cut: learned from `CUT_ROWS` rows, the same ever after. Texts
-    and classes that come later are added while there is room.
-
-    `amounts`: labels are numbers, else classes."""
-
-    __slots__ = ("_amounts", "_labels", "_marks", "_plan", "_rows")
-
-    def __init__(self, amounts: bool) -> None:
-        self._amounts = amounts
-        self._rows: list[tuple[dict[str, Any], Any]] = []
-        # By feature: edges between parts (numbers), or what stands for each text.
-        self._marks: dict[str, tuple[str, list[Any]]] = {}
-        self._labels: list[Any] = []
-        self._plan: list[tuple[str, dict[int, int] | None, list[float]]] = []
-
-    @property
-    def ready(self) -> bool:
-        """Whether it is known where to cut."""
-        return bool(self._marks)
-
-    @property
-    def smooth(self) -> list[bool]:
-        """Of each feature: whether weights between its parts make sense."""
-        return [kind == "smooth" for kind, _ in self._marks.values()]
-
-    def learn(self, features: Features, label: Json) -> None:
-        """One row to learn from."""
-        row = {name: found for name, value in features.items() if (found := _value(value)) is not None}
-        self._rows.append((row, self._label(label)))
-        if len(self._rows) < CUT_ROWS:
-            return
-        columns: dict[str, list[Any]] = {}
-        for row, _ in self._rows:
-            for name, value in row.items():
-                if name in columns or len(columns) < MOST_FEATURES:
-                    columns.setdefault(name, []).append(value)
-        self._marks = {name: _marks(values) for name, values in columns.items()}
-        if self._amounts:
-            self._labels = _quantiles(sorted(label for _, label in self._rows), range(1, GROUPS), GROUPS)
-        self._rows.clear()
-        self._make_plan()
-
-    def _make_plan(self) -> None:
-        self._plan = []
-        for name, (kind, marks) in self._marks.items():
-            if kind == "text":
-                self._plan.append((name, {text: at * QUARTERS for at, text in enumerate(marks)}, []))
-                continue
-            edges = [edge for edge in marks for _ in range(QUARTERS)]
-            if kind == "smooth":
-                edges = [
-                    low + (high - low) * quarter / QUARTERS
-                    for low, high in pairwise(marks)
-                    for quarter in range(QUARTERS)
-                ][1:]
-            self._plan.append((name, None, edges))
-
-    def place(self, features: Features) -> list[int]:
-        """Where each feature lies, in quarters of parts; −1 where it is missing or of another type."""
-        places = []
-        for name, texts, edges in self._plan:
-            value = features.get(name)
-            kind = type(value)
-            if texts is None:
-                numeric = kind is float or kind is int or kind is bool
-                places.append(bisect_right(edges, value) if numeric else -1)  # type: ignore[type-var]
-            elif kind is str:
-                code = crc32(str(value).encode("utf-8", "surrogatepass"))
-                place = texts.get(code)
-                places.append(self._admit(name, texts, code) if place is None else place)
-            else:
-                places.append(-1)
-        return places
-
-    def _admit(self, name: str, texts: dict[int, int], code: int) -> int:
-        """The place of a text not seen before: the last part stands for all that are left."""
-        if len(texts) < PARTS - 1:
-            texts[code] = len(texts) * QUARTERS
-            self._marks[name][1].append(code)
-            return texts[code]
-        return (PARTS - 1) * QUARTERS
-
-    def group(self, label: Json) -> int:
-        """The group of a label."""
-        if self._amounts:
-            return bisect_right(self._labels, self._label(label))
-        text = self._label(label)
-        if text in self._labels:
-            return self._labels.index(text)
-        if len(self._labels) < GROUPS - 1:
-            self._labels.append(text)
-            return len(self._labels) - 1
-        return GROUPS - 1
-
-    def takes(self, label: Json) -> bool:
-        """Whether a label is one of these: a number, or a class."""
-        return (
-            isinstance(label, int | float) if self._amounts else isinstance(label, bool | int | float | str)
-        )
-
-    def _label(self, label: Any) -> Any:
-        return _bounded(label) if self._amounts else label_text(label)
-
-    def dump(self) -> Any:
-        """As JSON-able values."""
-        numbers = [mark for kind, marks in self._marks.values() if kind != "text" for mark in marks]
-        labels = self._labels
-        return {
-            "amounts": self._amounts,
-            "rows": [[row, label] for row, label in self._rows],
-            "marks": [
-                [name, kind, marks if kind == "text" else len(marks)]
-                for name, (kind, marks) in self._marks.items()
-            ],
-            "edges": squeeze(struct.pack(f"<{len(numbers)}f", *numbers)),
-            "labels": labels,
-        }
-
-    @classmethod
-    def load(cls, state: Any) -> Cutting:
-        """What `dump` was called on."""
-        self = cls(state["amounts"])
-        self._rows = [(dict(row), label) for row, label in state["rows"]]
-        raw = unsqueeze(state["edges"])
-        edges = iter(struct.unpack(f"<{len(raw) // 4}f", raw))
-        for name, kind, marks in state["marks"]:
-            known = list(marks) if kind == "text" else [next(edges) for _ in range(marks)]
-            self._marks[name] = (kind, known)
-        self._labels = list(state["labels"])
-        self._make_plan()
-        return self
-
-
 class Probe:
-    """A frozen classifier: a row's places in, its cell out."""
+    """A frozen classifier: rows' places in, their cells out."""
 
     __slots__ = ("_priors", "_scores", "_smooth", "weights")
 
-    def __init__(self, weights: list[int], smooth: Sequence[bool]) -> None:
+    def __init__(self, weights: Sequence[int], smooth: Sequence[bool]) -> None:
         """`weights`: priors, then by feature, part and group; `smooth`: see `Cutting`."""
         self.weights = weights
-        self._priors = _together(weights[:GROUPS])
+        priors = zip(weights[:GROUPS], _SHIFTS, strict=True)
+        self._priors = sum((weight + _ORIGIN) << shift for weight, shift in priors)
         self._smooth = smooth
-        self._scores: list[list[int]] | None = None
+        self._scores: Ints | None = None
 
-    def _scored(self) -> list[list[int]]:
+    def _scored(self) -> Ints:
         """By feature and place, what is added to the groups; the last place is −1: missing. Made when the
         first row comes, as a stream that is restored may wait for it for long."""
         rows = np.array(self.weights[GROUPS:], np.int64).reshape(-1, PARTS, GROUPS)
         below, above = rows[:, [0, *range(PARTS - 1)]], rows[:, [*range(1, PARTS), PARTS - 1]]
         smooth = np.array(self._smooth, np.int64)[:, None, None]
-        scores = np.empty((len(rows), PARTS, QUARTERS), np.int64)
+        scores = np.zeros((len(rows), PARTS * QUARTERS + 1, GROUPS), np.int64)
         for quarter in range(QUARTERS):
             off = 2 * quarter + 1 - QUARTERS
             other = above if off > 0 else below
-            mixed = rows + smooth * ((other - rows) * abs(off) // (2 * QUARTERS))
-            scores[:, :, quarter] = ((mixed + _ORIGIN) << _SHIFTS).sum(axis=2)
-        missing = _together([0] * GROUPS)
-        found = [[*places, missing] for places in scores.reshape(len(rows), -1).tolist()]
+            scores[:, quarter:-1:QUARTERS] = rows + smooth * ((other - rows) * abs(off) // (2 * QUARTERS))
+        found: Ints = ((scores + _ORIGIN) << np.array(_SHIFTS)).sum(axis=2)
         self._scores = found
         return found
 
     @classmethod
-    def of(cls, counts: Sequence[int], smooth: Sequence[bool]) -> Probe:
+    def of(cls, counts: Ints, smooth: Sequence[bool]) -> Probe:
         """The classifier of these counts (`Counts.counts`)."""
-        weights = [_weight(count + 0.5) for count in counts[:GROUPS]]
-        weights = [max(weight - max(weights), -GREATEST) for weight in weights]
-        for start, between in zip(range(GROUPS, len(counts), PARTS * GROUPS), smooth, strict=True):
-            block: Sequence[float] = counts[start : start + PARTS * GROUPS]
-            if between:
-                block = _smoothed(block)
-            seen = [sum(block[group::GROUPS]) for group in range(GROUPS)]
-            everywhere = sum(seen) + 0.5 * PARTS * GROUPS
-            for part in range(0, PARTS * GROUPS, GROUPS):
-                row = block[part : part + GROUPS]
-                # How much likelier this part is in a group than overall: where nothing was seen, not at all.
-                here = (sum(row) + 0.5 * GROUPS) / everywhere
-                weights += [
-                    _weight((n + 0.5) / (total + 0.5 * PARTS) / here)
-                    for n, total in zip(row, seen, strict=True)
-                ]
-        return cls(weights, smooth)
+        priors = [_weight(count + 0.5) for count in counts[:GROUPS].tolist()]
+        rows = counts[GROUPS:].reshape(-1, PARTS, GROUPS).astype(float)
+        rows = np.where(np.array(smooth)[:, None, None], _smoothed(rows), rows)
+        seen = rows.sum(axis=1)[:, None]
+        # How much likelier each part is in a group than overall: where nothing was seen, not at all.
+        here = rows.sum(axis=2) + 0.5 * GROUPS
+        here /= seen.sum(axis=2) + 0.5 * PARTS * GROUPS
+        ratios = (rows + 0.5) / (seen + 0.5 * PARTS) / here[:, :, None]
+        # The standard library's logarithm: numpy's may differ from it in the last bit.
+        weights = [max(weight - max(priors), -GREATEST) for weight in priors]
+        return cls([*weights, *map(_weight, ratios.ravel().tolist())], smooth)
 
-    def cell(self, places: Sequence[int]) -> int:
-        """The cell of a row."""
-        total = self._priors
-        for place, scores in zip(places, self._scores or self._scored(), strict=True):
-            total += scores[place]
-        scores = [total & _MASK, total >> 16 & _MASK, total >> 32 & _MASK, total >> 48]
-        best = max(scores)
-        group = scores.index(best)
-        scores[group] = -1
-        return group * LEVELS + bisect_right(MARGINS, best - max(scores))
+    def cells(self, places: Places) -> Ints:
+        """The cells of rows."""
+        known = self._scored() if self._scores is None else self._scores
+        total = known[np.arange(len(known)), places].sum(axis=1) + self._priors
+        scores = total[:, None] >> np.array(_SHIFTS) & _MASK
+        ahead = np.sort(scores, axis=1)
+        levels = np.searchsorted(MARGINS, ahead[:, -1] - ahead[:, -2], "right")
+        cells: Ints = scores.argmax(axis=1) * LEVELS + levels
+        return cells
 
 
 class Counts:
@@ -258,33 +99,27 @@ class Counts:
 
     __slots__ = ("counts", "rows")
 
-    def __init__(self, features: int, counts: list[int] | None = None) -> None:
-        self.counts = counts or [0] * (GROUPS + features * PARTS * GROUPS)
-        self.rows = sum(self.counts[:GROUPS])
+    def __init__(self, features: int, counts: Sequence[int] | None = None) -> None:
+        size = GROUPS + features * PARTS * GROUPS
+        self.counts: Ints = np.zeros(size, np.int64) if counts is None else np.array(counts, np.int64)
+        self.rows = int(self.counts[:GROUPS].sum())
 
-    def add(self, places: Sequence[int], group: int) -> None:
-        """One row."""
-        counts = self.counts
-        self.rows += 1
-        counts[group] += 1
-        at = GROUPS + group
-        for place in places:
-            if place >= 0:
-                counts[at + place // QUARTERS * GROUPS] += 1
-            at += PARTS * GROUPS
+    def add(self, places: Places, groups: Ints) -> None:
+        """Rows."""
+        self.rows += len(groups)
+        parts = np.arange(places.shape[1]) * PARTS + places // QUARTERS
+        met = (GROUPS + parts * GROUPS + groups[:, None])[places >= 0]
+        self.counts += np.bincount(np.concatenate((groups, met)), minlength=len(self.counts))
 
 
-def _smoothed(block: Sequence[float]) -> list[float]:
-    """A feature's counts, each part with a quarter of its neighbours': what is side by side is alike."""
-    rows = [block[at : at + GROUPS] for at in range(0, PARTS * GROUPS, GROUPS)]
-    return [
-        (below + 2 * here + above) / 4.0
-        for low, row, high in zip([rows[0], *rows[:-1]], rows, [*rows[1:], rows[-1]], strict=True)
-        for below, here, above in zip(low, row, high, strict=True)
-    ]
+def _smoothed(rows: Floats) -> Floats:
+    """Counts, each part with a quarter of its neighbours': what is side by side is alike."""
+    below, above = rows[:, [0, *range(PARTS - 1)]], rows[:, [*range(1, PARTS), PARTS - 1]]
+    found: Floats = (below + 2.0 * rows + above) / 4.0
+    return found
 
 
-def dump_columns(*columns: Sequence[int]) -> str:
+def dump_columns(*columns: Sequence[int] | Ints) -> str:
     """Weights, counts, tables as text."""
     return pack(columns)
 
@@ -294,46 +129,8 @@ def load_columns(text: str) -> list[list[int]]:
     return unpack(text)
 
 
-def _value(value: Any) -> float | int | None:
-    """A number as a float, a text as the whole number that stands for it, else nothing."""
-    if isinstance(value, str):
-        return crc32(value.encode("utf-8", "surrogatepass"))
-    return _bounded(value) if isinstance(value, bool | int | float) else None
-
-
-def _bounded(value: float) -> float:
-    return float(min(max(value, -_LARGEST), _LARGEST))
-
-
-def _marks(values: Sequence[Any]) -> tuple[str, list[Any]]:
-    """How a feature with such values is cut: `text`, `stepped` (few values: edges between them) or `smooth`
-    (edges around and between parts of equally many)."""
-    if isinstance(values[0], int):
-        return "text", list(dict.fromkeys(v for v in values if isinstance(v, int)))[: PARTS - 1]
-    numbers = sorted(v for v in values if isinstance(v, float))
-    distinct = sorted(set(numbers))
-    if len(distinct) <= PARTS:
-        return "stepped", [_short(a / 2.0 + b / 2.0) for a, b in pairwise(distinct)]
-    return "smooth", _quantiles(numbers, range(PARTS + 1), PARTS)
-
-
-def _quantiles(ordered: Sequence[float], which: range, parts: int) -> list[float]:
-    """Edges of parts of equally many of these; fewer where many are equal."""
-    last = len(ordered) - 1
-    return sorted({_short(ordered[min(len(ordered) * k // parts, last)]) for k in which})
-
-
-def _short(value: float) -> float:
-    """As it will be read back from 4 bytes."""
-    return float(struct.unpack("<f", struct.pack("<f", value))[0])
-
-
 def _weight(ratio: float) -> int:
     return max(-GREATEST, min(GREATEST, round(UNIT * log(ratio))))
-
-
-def _together(weights: Sequence[int]) -> int:
-    return sum((weight + _ORIGIN) << (_BITS * group) for group, weight in enumerate(weights))
 
 
 def rows_of(table: Table) -> list[list[int]]:

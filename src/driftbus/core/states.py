@@ -11,17 +11,21 @@ reads errors: whether there was a change, and when, is the episodes' affair. No 
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Any
 
+import numpy as np
+
 from driftbus.core.census import LEAST, Census, Current, Known, dump_current, dump_earlier, load_current
 from driftbus.core.columns import OutcomeColumns
+from driftbus.core.cutting import GROUPS, Cutting
 from driftbus.core.likeness import compare
 from driftbus.core.records import DriftEvent, EarlierState, Features, Json
-from driftbus.core.relation import GROUPS, Counts, Cutting, Table, dump_columns, empty, load_columns
+from driftbus.core.relation import Counts, Table, dump_columns, empty, load_columns
 
 # One row in four is looked at, by a hash of its number: where labels alternate, every fourth is the same.
 ONE_IN = 4
@@ -40,6 +44,9 @@ SUREST = 0.96
 # States kept, the one that ended longest ago forgotten first: 300 bytes each.
 MOST_STATES = 6
 
+
+# Rows that are learned together.
+_TOGETHER = 64
 
 _SAMPLED = [n for n in range(_PERIOD) if (n * _HASH) % _RANGE < _RANGE // ONE_IN]
 
@@ -69,6 +76,7 @@ class States:
         self._current: Current | None = None
         self._trial: Trial | None = None
         self._rows = 0  # before it is known where to cut
+        self._measures, self._groups = array("d"), list[int]()  # of rows that are still to be learned
         self._first: tuple[int, int, str | None] = (0, 0, None)  # seq, ts, version of the very first
         self._numbers = 0
 
@@ -102,12 +110,11 @@ class States:
                 stop = min(count, start + TRIALS[trial.turn] - trial.rows)
                 chosen: Sequence[int] = range(start, stop)
                 trial.rows += stop - start
-            elif current is not None and current.complete:
+            elif current is not None and current.left <= len(self._groups):
                 chosen = ()
             else:
                 chosen = [start + index for index in _chosen(seen, count - start)]
-            for index in chosen:
-                self._row(features[index], labels[index])
+            self._look([(features[index], labels[index]) for index in chosen])
             if current is None:
                 self._rows += stop - start
                 if self._current is not None:
@@ -115,29 +122,45 @@ class States:
             else:
                 current.rows += stop - start
             if trial is not None and trial.turn < len(TRIALS) and trial.rows == TRIALS[trial.turn]:
+                self._learn()
                 self._compare(trial)
             start = stop
 
-    def _row(self, features: Features | None, label: Json) -> None:
+    def _look(self, rows: Sequence[tuple[Features | None, Json]]) -> None:
+        """Measure rows, which are learned when there are many: numpy's calls cost as much for one as for
+        fifty. What is held is numbers, as rows would be large."""
         cutting = self._cutting
-        if not features or not cutting.takes(label):
-            return
-        current = self._current
-        if current is None:
-            cutting.learn(features, label)
+        whole = [(these, label) for these, label in rows if these and cutting.takes(label)]
+        for at, (these, label) in enumerate(whole):
+            if self._current is not None:
+                whole = whole[at:]
+                break
+            cutting.learn(these, label)
             if cutting.ready:
                 begun = self._begin(self._next_number())
                 begun.start_seq, begun.start_ts, begun.begun_by = self._first
+        else:
             return
-        trying = self._trial is not None and self._trial.turn < len(TRIALS)
-        if current.complete and not trying:
+        if self._trial is None or self._trial.turn == len(TRIALS):
+            # Texts that come later are not admitted any more, wherever blocks are cut.
+            whole = whole[: max(0, self._current.left - len(self._groups))]
+        self._measures.extend(cutting.measure([these for these, _ in whole]))
+        self._groups.extend([cutting.group(label) for _, label in whole])
+        if len(self._groups) >= _TOGETHER:
+            self._learn()
+
+    def _learn(self) -> None:
+        """Learn what has been measured."""
+        if not self._groups or self._current is None:
             return
-        places, group = cutting.place(features), cutting.group(label)
-        if self._trial is not None and trying:
+        places, groups = self._cutting.places(self._measures), np.array(self._groups)
+        self._measures, self._groups = array("d"), []
+        if self._trial is not None and self._trial.turn < len(TRIALS):
             for known, table in zip(self._known, self._trial.tables, strict=True):
-                table[known.census.probe.cell(places) * GROUPS + group] += 1
-        if not current.complete:
-            current.take(places, group, cutting.smooth)
+                for cell in (known.census.probe.cells(places) * GROUPS + groups).tolist():
+                    table[cell] += 1
+        left = self._current.left
+        self._current.take(places[:left], groups[:left], self._cutting.smooth)
 
     def _begin(self, number: int) -> Current:
         self._current = Current(number, Counts(len(self._cutting.smooth)))
@@ -151,6 +174,7 @@ class States:
 
     def hear(self, event: DriftEvent) -> None:
         """What is told of a change of production's error."""
+        self._learn()
         if event.status == "opened":
             self._leave(event)
         elif event.status == "closed":
@@ -254,6 +278,7 @@ class States:
 
     def dump(self) -> Any:
         """As JSON-able values."""
+        self._learn()
         current, trial = self._current, self._trial
         return {
             "cutting": self._cutting.dump(),
