@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from driftbus.core.grounds import grounds
 from driftbus.core.shape import fits
 from driftbus.ports import Bus
 
@@ -141,11 +142,13 @@ def explained(story: Story) -> str:
     for request in story.requests:
         window = request["training_window"]
         note = request["evidence"].get("note")
+        reasons = grounds(request["evidence"])
         paragraphs.append(
             f"  {request['status']}, attempt {request['attempt']}: {window['rows']:,} rows, "
             f"{window['rows_since_onset']:,} of them since the onset; request {request['request_id']}"
             + (f" ({note})" if note else "")
         )
+        paragraphs += [f"    {reason}" for reason in reasons]
     return "\n".join(paragraphs)
 
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftbus.core.episode import Episode, Moment
-from driftbus.core.history import History
+from driftbus.core.history import Columns, History
 from driftbus.core.policy import Policy
-from driftbus.core.records import DriftEvent, ModelEvent, Onset, RetrainRequest, SignalEvidence
+from driftbus.core.records import Benefit, DriftEvent, ModelEvent, Onset, RetrainRequest, SignalEvidence
 from driftbus.core.requests import BACKOFF_MS, MOVES
 from driftbus.core.settings import DAY_MS, HOUR_MS, MetricWindow, RetrainPolicy, Rule
 
@@ -33,6 +33,14 @@ class Version:
     reference_seq: int = 0
     open_episodes: Sequence[Episode] = ()
     value: float | None = None
+    own: History = field(default_factory=lambda: History(windows=False))  # the newest version's errors
+    found: Benefit | None = None
+
+    def errors(self, from_seq: int) -> Columns:
+        return self.own.columns(from_seq)
+
+    def benefit(self, onset_ts: int | None, signals: Sequence[SignalEvidence]) -> Benefit | None:
+        return self.found
 
     def metric(self, rule: Rule) -> float | None:
         return self.value

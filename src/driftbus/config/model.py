@@ -204,6 +204,7 @@ class Retrain(Section):
     kinds: Annotated[tuple[str, ...], _some_of(get_args(Kind)), AS_LIST] = UNSET
     categories: Annotated[tuple[str, ...], _some_of(get_args(Category)), AS_LIST] = UNSET
     without_labels: Flag = UNSET
+    hold_doubtful: Flag = UNSET
     when: Rules = UNSET
     every: DurationOrNever = UNSET
     cooldown: Duration = UNSET

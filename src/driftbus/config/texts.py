@@ -84,6 +84,7 @@ TEXTS = {
     "retrain.kinds": "Kinds of change that ask.",
     "retrain.categories": "Categories of change that ask.",
     "retrain.without_labels": "Whether changes without labelled rows ask too.",
+    "retrain.hold_doubtful": "Whether a request for drift waits while the challenger shows that retraining would help little.",
     "retrain.when": "Performance rules of the current version: `f1 < 0.70 over 1000` (outcomes), `accuracy < 0.9 over 2h`. "
     "Each fires once, and re-arms on recovery or deployment.",
     "retrain.every": "A schedule, from the last deployment, else the first outcome: `30d`.",

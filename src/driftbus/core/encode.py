@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -188,6 +189,20 @@ def drift_event(event: DriftEvent, source: str, place: Mapping[str, Any]) -> dic
     )
 
 
+def request_evidence(request: RetrainRequest) -> dict[str, Any]:
+    """Why it is asked for."""
+    return {
+        "signals": _evidence(request.signals),
+        "rule": request.rule,
+        "schedule": request.schedule,
+        "manual": request.manual,
+        "note": request.note,
+        "retraining": None if request.benefit is None else asdict(request.benefit),
+        "earlier_state": None if request.earlier is None else _earlier(request.earlier),
+        "tried": None if request.tried is None else asdict(request.tried),
+    }
+
+
 def retrain_request(request: RetrainRequest, source: str, place: Mapping[str, Any]) -> dict[str, Any]:
     """The CloudEvent of a request; `place`: topic, partition, start_, end_ and corrections_offset."""
     window = request.window
@@ -198,13 +213,7 @@ def retrain_request(request: RetrainRequest, source: str, place: Mapping[str, An
         "status": request.status,
         "reason": request.reason,
         "episode_id": request.episode_id,
-        "evidence": {
-            "signals": _evidence(request.signals),
-            "rule": request.rule,
-            "schedule": request.schedule,
-            "manual": request.manual,
-            "note": request.note,
-        },
+        "evidence": request_evidence(request),
         "training_window": {
             "topic": place["topic"],
             "partition": place["partition"],

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from driftbus.core import challenger as challengers
 from driftbus.core import model_events, parts
+from driftbus.core.benefit import benefit
 from driftbus.core.block import Block, Rises
 from driftbus.core.columns import OutcomeColumns, PredictionColumns, VersionKey, by_version
 from driftbus.core.course import Course
 from driftbus.core.episodes import Alarm, Episode, Episodes, Moment
 from driftbus.core.episodes import Rows as Histories
-from driftbus.core.history import History
+from driftbus.core.history import Columns, History
 from driftbus.core.labelled import challenger_errors, errors_of
 from driftbus.core.lane import NEVER, Lane
 from driftbus.core.ledger import Ledger
@@ -31,10 +32,12 @@ from driftbus.core.people import People
 from driftbus.core.places import Places
 from driftbus.core.policy import Policy
 from driftbus.core.records import (
+    Benefit,
     Correction,
     DriftEvent,
     ModelEvent,
     RetrainRequest,
+    SignalEvidence,
 )
 from driftbus.core.settings import Limits, Rule, StreamSettings
 from driftbus.core.states import States
@@ -54,10 +57,11 @@ class Folded(NamedTuple):
 class Production:
     """What the policy reads of the version in production; rows are those of the whole stream."""
 
-    __slots__ = ("_version", "outcomes")
+    __slots__ = ("_course", "_version", "outcomes")
 
-    def __init__(self, version: VersionMonitor, outcomes: History) -> None:
+    def __init__(self, version: VersionMonitor, outcomes: History, course: Course) -> None:
         self._version = version
+        self._course = course
         self.outcomes = outcomes
 
     @property
@@ -77,6 +81,12 @@ class Production:
     @property
     def open_episodes(self) -> Sequence[Episode]:
         return self._version.episodes.open
+
+    def errors(self, from_seq: int) -> Columns:
+        return self._version.rows.outcomes.columns(from_seq)
+
+    def benefit(self, onset_ts: int | None, signals: Sequence[SignalEvidence]) -> Benefit | None:
+        return benefit(self._course.points(), self._version.first_seen, onset_ts, signals)
 
     def metric(self, rule: Rule) -> float | None:
         return self._version.rule_values.get(rule.text)
@@ -166,7 +176,7 @@ class StreamMonitor:
 
     def in_production(self) -> Production | None:
         version = self.production
-        return None if version is None else Production(version, self.rows)
+        return None if version is None else Production(version, self.rows, self.course)
 
     # -- fold ----------------------------------------------------------------------------------------
 

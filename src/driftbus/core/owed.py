@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from driftbus.core.records import Category, DriftEvent, Kind, SignalEvidence
+from driftbus.core.records import Category, DriftEvent, EarlierState, Kind, SignalEvidence
 from driftbus.core.settings import RetrainPolicy
 
 # The kinds a verdict can come to. A change that cannot be told apart is one of them: where all are
@@ -27,6 +27,7 @@ class Owed:
     signals: tuple[SignalEvidence, ...]
     moving: bool = False
     asked: bool = False
+    earlier: EarlierState | None = None
 
     @classmethod
     def of(cls, event: DriftEvent, known: Owed | None) -> Owed:
@@ -42,6 +43,7 @@ class Owed:
         self.category, self.kind, self.signals = event.category, event.kind, event.signals
         self.from_seq = event.onset.seq if event.onset.labelled else None
         self.onset_ts = event.onset.ts
+        self.earlier = event.earlier
         self.moving = self.moving and event.status != "closed"
 
     def allowed_by(self, policy: RetrainPolicy) -> bool:
@@ -55,4 +57,5 @@ class Owed:
     @classmethod
     def load(cls, state: Any) -> Owed:
         signals = tuple(SignalEvidence(**evidence) for evidence in state["signals"])
-        return cls(**{**state, "signals": signals})
+        earlier = None if state["earlier"] is None else EarlierState(**state["earlier"])
+        return cls(**{**state, "signals": signals, "earlier": earlier})

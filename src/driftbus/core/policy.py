@@ -1,10 +1,11 @@
 """When a retrain is asked for: drift, a performance rule, a schedule, by hand. One in flight per stream.
 
     drift        an episode of an allowed category and kind, once there are rows enough to train on, or at
-                 `max_wait` with what there is; while the change clearly goes on, up to 4 × min_rows rows
+                 `max_wait` with what there is; while the change clearly goes on, up to 4 × min_rows rows;
+                 once more when what was deployed has not brought the error back (`recovery`)
     performance  a rule is broken over its whole window; once, until it recovers or a model is deployed
     schedule     `every`, from the last deployment or scheduled request, else the first outcome
-    manual       at once; not held back by cooldown, rows or mode, only by a request in flight
+    manual       at once; not held back by cooldown or rows, only by a request in flight; even with mode: off
 
 All but the last wait for the cooldown, from the last request or deployment, whichever is later. The
 rule is `RetrainPolicy` (settings), the memory `PolicyState`; a request's own life is in `requests`.
@@ -15,11 +16,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from driftbus.core.episode import Moment, identity
+from driftbus.core import rules
+from driftbus.core.benefit import doubted
+from driftbus.core.episode import Moment
 from driftbus.core.history import Window
 from driftbus.core.owed import Owed
 from driftbus.core.policy_state import PolicyState
 from driftbus.core.records import DriftEvent, ModelEvent, RetrainRequest
+from driftbus.core.recovery import answered
 from driftbus.core.requests import HAPPENINGS, InFlight, Question, Reason
 from driftbus.core.settings import RetrainPolicy, Rule
 from driftbus.core.windows import (
@@ -79,7 +83,8 @@ class Policy:
             return False
         due = schedule_due(self._policy, self._state.scheduled, production.outcomes)
         overdue = due is not None and due <= self._state.now
-        return overdue or any(self._may_ask(one) for one in self._state.owed.values())
+        waiting = self._state.answered is not None or any(map(self._may_ask, self._state.owed.values()))
+        return overdue or waiting
 
     def on_drift_event(self, event: DriftEvent) -> None:
         """What the production version's episodes say. A settled one is still owed an answer."""
@@ -103,13 +108,13 @@ class Policy:
         for episode in production.open_episodes:
             if episode.episode_id in self._state.owed:
                 self._state.owed[episode.episode_id].moving = episode.moving
-        broken = self._broken_rules(production)
+        broken = rules.broken(self._policy.rules, self._state, production)
         if self._state.in_flight is not None:
             return self._follow_up(moment, production)
         if self._policy.mode == "off" or self._cooling(now):
             return []
         return (
-            (not muted and self._ask_for_drift(moment, production))
+            (not muted and (self._ask_for_drift(moment, production) or self._ask_anew(moment, production)))
             or self._ask_for_rule(broken, moment, production)
             or self._ask_by_schedule(moment, production)
         )
@@ -137,17 +142,15 @@ class Policy:
                 self._state.end()
                 self._state.held_until = now + self._policy.cooldown_ms
         elif event.type in ("model-deployed", "model-rolled-back"):
+            self._state.answered = None
             if flying is not None and event.type == "model-deployed":
+                self._state.answered = answered(flying.question, event.model_version, production)
                 self._state.end()
             elif flying is not None and cited is not None:
                 flying.move("failed", now, self._policy.timeout_ms)  # what it brought was taken back
                 self._give_up_or_wait()
             self._state.held_until = now + self._policy.cooldown_ms
-            self._state.scheduled = now
-            self._state.fired.clear()
-            self._state.broken.clear()
-            self._state.owed.clear()
-            self._state.floor = 0
+            self._state.begin_anew()
         elif flying is not None and event.type in HAPPENINGS:
             flying.move(HAPPENINGS[event.type], now, self._policy.timeout_ms)
             self._give_up_or_wait()
@@ -198,9 +201,24 @@ class Policy:
             late = moment.ts >= owed.opened_at + self._policy.max_wait_ms
             if owed.moving and window.rows_since_onset < 4 * self._policy.min_rows and not late:
                 continue
+            if self._policy.hold_doubtful and doubted(production.benefit(owed.onset_ts, owed.signals)):
+                continue
             if missing is None or late:
                 return [self._ask("drift", moment, production, owed=owed, note=missing)]
         return []
+
+    def _ask_anew(self, moment: Moment, production: Production) -> list[RetrainRequest]:
+        """Once more, and only once, when what was deployed has not brought the error back."""
+        last = self._state.answered
+        if last is None or last.model_version != production.model_version:
+            return []
+        done, tried = last.judge(production.errors(last.since_seq), self._policy.min_rows)
+        if done:
+            self._state.answered = None
+        if tried is None or not self._policy.on_drift:
+            return []
+        request_id = self._state.next_id(self._stream, production.model_version, moment)
+        return [self._send(last.again(request_id, tried), moment, production)]
 
     def _ask_for_rule(
         self, broken: list[tuple[Rule, float]], moment: Moment, production: Production
@@ -225,20 +243,6 @@ class Policy:
             return []
         self._state.scheduled = moment.ts
         return [self._ask("schedule", moment, production, note=missing)]
-
-    def _broken_rules(self, production: Production) -> list[tuple[Rule, float]]:
-        """The rules that are broken now; those that have recovered are armed again."""
-        broken = []
-        for rule in self._policy.rules:
-            value = production.metric(rule)
-            if value is None:
-                continue
-            if value < rule.threshold if rule.below else value > rule.threshold:
-                broken.append((rule, value))
-                self._state.broken.setdefault(rule.text, self._state.now)
-            elif self._state.broken.pop(rule.text, None) is not None and rule.text in self._state.fired:
-                self._state.fired.remove(rule.text)
-        return broken
 
     def _cooling(self, now: int) -> bool:
         return self._state.held_until is not None and now < self._state.held_until
@@ -268,10 +272,9 @@ class Policy:
                 if one.category == "concept" and rows.rows_since_onset >= self._policy.min_rows:
                     owed = one
         version = production.model_version if production else None
-        self._state.ordinal += 1
         from_seq = max(production.reference_seq, self._state.floor) if production else 0
         question = Question(
-            request_id=identity(self._stream, "request", version, self._state.ordinal, *moment),
+            request_id=self._state.next_id(self._stream, version, moment),
             reason=reason,
             model_version=version,
             episode_id=owed.episode_id if owed else None,
@@ -284,10 +287,15 @@ class Policy:
             from_ts=owed.onset_ts if owed else 0,
             least_rows=0 if owed else self._policy.min_rows,
             onset=owed is not None,
+            earlier=owed.earlier if owed else None,
         )
         if owed is not None:
             owed.asked = True
-        self._state.requests_total[reason] = self._state.requests_total.get(reason, 0) + 1
+        return self._send(question, moment, production)
+
+    def _send(self, question: Question, moment: Moment, production: Production | None) -> RetrainRequest:
+        total = self._state.requests_total
+        total[question.reason] = total.get(question.reason, 0) + 1
         self._state.in_flight = InFlight(question, "asked", 1, moment.ts + self._policy.timeout_ms)
         return self._publish(self._state.in_flight, moment, production)
 
@@ -295,7 +303,9 @@ class Policy:
         self._state.held_until = moment.ts + self._policy.cooldown_ms
         window = training_window(flying.question, moment.ts, production, self._sample)
         proposed = self._policy.mode == "propose" and not flying.approved
-        return flying.event(self._stream, proposed, window, moment.ts, self._labels)
+        onset_ts = flying.question.from_ts if flying.question.onset else None
+        found = None if production is None else production.benefit(onset_ts, flying.question.signals)
+        return flying.event(self._stream, proposed, window, found, moment.ts, self._labels)
 
     def _approve(
         self, flying: InFlight | None, moment: Moment, production: Production | None

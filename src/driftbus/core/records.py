@@ -87,6 +87,7 @@ class Correction(NamedTuple):
 Category = Literal["concept", "data", "prediction", "quality", "label_prior", "labelling"]
 Kind = Literal["sudden", "gradual", "incremental", "recurrent", "undetermined"]
 Status = Literal["opened", "updated", "closed"]
+Verdict = Literal["likely", "doubtful", "unknown"]
 Resolution = Literal["settled", "replaced", "passed", "season", "dismissed", "timed_out"]
 
 
@@ -152,6 +153,31 @@ class DriftEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Benefit:
+    """How much lower production's error would be had it learned as the challenger did: `gain` with its
+    interval, per row, over `rows` rows. `likely`: surely something; `doubtful`: surely little of what the
+    change has cost."""
+
+    verdict: Verdict
+    gain: float
+    low: float
+    high: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What was deployed in answer to an earlier request and has not brought the error back: its level now,
+    before the change, and while it lasted."""
+
+    request_id: str
+    model_version: str
+    error: float
+    before: float
+    during: float
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingWindow:
     """Rows of one stream in `outcomes`: `start_seq` ≤ seq < `end_seq`; the shell adds the offsets."""
 
@@ -186,6 +212,9 @@ class RetrainRequest:
     attempt: int
     time: int
     labels: Mapping[str, str]
+    benefit: Benefit | None = None  # None: no challenger, or too few rows
+    earlier: EarlierState | None = None  # which has returned: the model made for it may do again
+    tried: Tried | None = None
 
 
 Decision = DriftEvent | RetrainRequest

@@ -18,7 +18,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from driftbus.core.episode import identity
-from driftbus.core.records import RetrainRequest, SignalEvidence, TrainingWindow
+from driftbus.core.records import (
+    Benefit,
+    EarlierState,
+    RetrainRequest,
+    SignalEvidence,
+    TrainingWindow,
+    Tried,
+)
 
 State = Literal["asked", "training", "trained", "backoff"]
 Happening = Literal["started", "finished", "failed", "silence", "again"]
@@ -61,11 +68,15 @@ class Question:
     from_ts: int
     least_rows: int
     onset: bool
+    earlier: EarlierState | None = None
+    tried: Tried | None = None
 
     @classmethod
     def load(cls, state: Any) -> Question:
         signals = tuple(SignalEvidence(**evidence) for evidence in state["signals"])
-        return cls(**{**state, "signals": signals})
+        earlier = None if state["earlier"] is None else EarlierState(**state["earlier"])
+        tried = None if state["tried"] is None else Tried(**state["tried"])
+        return cls(**{**state, "signals": signals, "earlier": earlier, "tried": tried})
 
 
 @dataclass(slots=True)
@@ -92,7 +103,13 @@ class InFlight:
         return True
 
     def event(
-        self, stream: str, proposed: bool, window: TrainingWindow, now: int, labels: Mapping[str, str]
+        self,
+        stream: str,
+        proposed: bool,
+        window: TrainingWindow,
+        benefit: Benefit | None,
+        now: int,
+        labels: Mapping[str, str],
     ) -> RetrainRequest:
         """The event that asks, in this attempt."""
         question = self.question
@@ -114,6 +131,9 @@ class InFlight:
             attempt=self.attempt,
             time=now,
             labels=labels,
+            benefit=benefit,
+            earlier=question.earlier,
+            tried=question.tried,
         )
 
     def dump(self) -> Any:

@@ -114,6 +114,7 @@ class RetrainPolicy:
     max_wait_ms: int = 7 * DAY_MS
     timeout_ms: int = DAY_MS
     max_attempts: int = 3
+    hold_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from driftbus.core.episode import Episode
-from driftbus.core.history import History, Window
-from driftbus.core.records import TrainingWindow
+from driftbus.core.history import Columns, History, Window
+from driftbus.core.records import Benefit, SignalEvidence, TrainingWindow
 from driftbus.core.requests import Question
 from driftbus.core.settings import RetrainPolicy, Rule
 
@@ -35,6 +35,12 @@ class Production(Protocol):
 
     @property
     def open_episodes(self) -> Sequence[Episode]: ...
+
+    def errors(self, from_seq: int) -> Columns:
+        """The version's errors since, in bins."""
+
+    def benefit(self, onset_ts: int | None, signals: Sequence[SignalEvidence]) -> Benefit | None:
+        """What learning has saved since an onset (`core.benefit`)."""
 
     def metric(self, rule: Rule) -> float | None:
         """The rule's metric over its window; None until the window is complete for this version."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from driftbus.core.encode import request_evidence
+from driftbus.core.grounds import grounds
 from driftbus.core.records import SignalEvidence
 from driftbus.report.chart import draw
 from driftbus.report.markup import Child, Markup, joined, tag
@@ -137,6 +139,7 @@ def _one(report: StreamReport, episode: EpisodeRecord, anchor: str, place: int) 
             "li",
             moment(each.request.time),
             f" {why(each.request)}, {plural(each.request.window.rows, 'row')}",
+            *(f"; {reason}" for reason in grounds(request_evidence(each.request))),
         )
         for each in asked[:MOST_ROWS]
     ]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from driftbus.core.encode import DRIFT_SCHEMA, REQUEST_SCHEMA
-from driftbus.core.records import Category, Kind, Resolution, Status
+from driftbus.core.records import Category, Kind, Resolution, Status, Verdict
 from driftbus.core.schemas.examples import DRIFT_EVENT, RETRAIN_REQUEST
 from driftbus.core.schemas.fields import (
     URN,
@@ -210,6 +210,32 @@ class DriftData(Event):
     """Which has returned, when the kind is `recurrent`."""
 
 
+class Retraining(Event):
+    """What the challenger, which learns on, has saved since the change, per row, in units of the error."""
+
+    verdict: open_enum(Verdict)  # type: ignore[valid-type]
+    """`doubtful`: surely less than a quarter of what the change has cost."""
+    gain: Finite
+    low: Finite
+    """The interval holds at any time it is asked for, nine times out of ten."""
+    high: Finite
+    rows: Count
+    """So many were judged."""
+
+
+class Tried(Event):
+    """A deployment that has not brought the error back."""
+
+    request_id: str
+    model_version: str
+    error: Finite
+    """Since the deployment."""
+    before: Finite
+    """Before the change."""
+    during: Finite
+    """While it lasted."""
+
+
 class RequestEvidence(Event):
     """Why a retrain is asked for: the part that belongs to the reason is filled."""
 
@@ -220,7 +246,13 @@ class RequestEvidence(Event):
     manual: str | None
     """The reason given by hand."""
     note: str | None = None
-    """Doubt that retraining would help, or rows that are missing, for people."""
+    """Rows that are missing, or what a rule read, for people."""
+    retraining: Retraining | None = None
+    """Whether retraining would help; null: no challenger tells."""
+    earlier_state: EarlierState | None = None
+    """Which has returned: the model that was made for it may do again."""
+    tried: Tried | None = None
+    """What was deployed for an earlier request about the same change, and has not helped."""
 
 
 class TrainingWindow(Event):
