@@ -6,7 +6,7 @@ merged pairwise:
     level 2: ▇▇▇▇ ▇▇▇▇ …   level 1: ▇▇ ▇▇ …   level 0: ▇ ▇ ▇ … ▂ (the newest, still filling)
 
 so n rows take O(log n) bins, and what happened lately is seen finely however long the stream is. Nothing is
-decided by it. About 0.15 µs a row.
+decided by it but whether retraining would help (`benefit`). About 0.15 µs a row.
 """
 
 from __future__ import annotations

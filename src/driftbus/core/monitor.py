@@ -302,7 +302,6 @@ class StreamMonitor:
             rows = OutcomeColumns.of(block.outcomes[o0:o1], block.outcome_pos[o0:o1])
             found = self._compare(rows, self._challenge(rows, o0))
             out.errors.extend(found.errors)
-            self._draw(found)
             self._look_at_outcomes(found, lanes, marks)
         if corrections:
             marks.extend(Mark(pos, CORRECTION, None, correction) for pos, correction in corrections)
@@ -503,6 +502,7 @@ class StreamMonitor:
         """Outcomes of any version and role, taken up: the rows that a training window counts."""
         classes = self.setup.task == "classification"
         self.rows.extend(rows.seqs, rows.tss, None, rows.labels if classes else None)
+        self._draw(rows)
         if self.states is not None:
             self.states.take(rows)
 
