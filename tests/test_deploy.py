@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 
 from driftbus.config import load
+from driftbus.trial import Trial
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -150,6 +152,37 @@ def test_the_workers_configuration_is_one() -> None:
     assert targets["static_configs"][0]["targets"] == [f"{name}:8711" for name in workers]
     assert settings.http.peers == tuple(f"http://{name}:8711" for name in workers)
     assert len(workers) == 2
+
+
+def test_ingest_reads_what_the_other_services_write() -> None:
+    settings = load(DEPLOY / "compose/ingest.yaml", {"DRIFTBUS_HTTP__HOST": "0.0.0.0"})  # noqa: S104
+    services = compose()["services"]
+    profile = {name for name, one in services.items() if one.get("profiles") == ["ingest"]}
+    assert profile == {"ingest", "ingest-topics", "other-services"}
+    # The volume of the worker's configuration is replaced, not added to: one file at that path.
+    for name in ("ingest", "ingest-topics"):
+        assert services[name]["volumes"] == ["./deploy/compose/ingest.yaml:/etc/driftbus/driftbus.yaml:ro"]
+        assert services[name]["environment"]["DRIFTBUS_CONFIG"] == "/etc/driftbus/driftbus.yaml"
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    assert scraped["dns_sd_configs"] == [{"names": ["ingest"], "type": "A", "port": settings.http.port}]
+    files = {path.stem: path for path in (DEPLOY / "compose/ingest").glob("*.jsonl")}
+    topics = {topic for source in settings.ingest.sources for topic in source.topics}
+    script = services["other-services"]["command"][0]
+    assert files.keys() == topics
+    assert f"for topic in {' '.join(sorted(topics))};" in script
+    trial = Trial(settings.ingest, settings.limits.max_record_bytes)
+    lines = [
+        orjson.dumps({"topic": topic, "ts": 1_767_605_400_000, "value": orjson.loads(line)})
+        for topic, path in sorted(files.items())
+        for line in path.read_bytes().splitlines()
+    ]
+    events = [orjson.loads(line) for line in trial.lines(lines)]
+    assert {what: n for what, n in trial.counts.items() if n} == {"predictions": 4, "labels": 4}
+    assert {event["key"] for event in events} == {"iris"}
+    ids: dict[str, set[str]] = {}
+    for event in events:
+        ids.setdefault(event["topic"], set()).add(event["value"]["prediction_id"])
+    assert ids["predictions"] == ids["labels"]
 
 
 @pytest.mark.parametrize("service", ["inference", "trainer"])

@@ -4,76 +4,32 @@ compared with what they depend on: the code's topics, the guide's grants, the im
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
-from driftbus.config import Settings, load
 from driftbus.topics import CO_PARTITIONED, topic_specs
+from tests.kustomize_built import (
+    COMPONENT,
+    INSTANCE,
+    MADE_ELSEWHERE,
+    OVERLAYS,
+    ROOT,
+    WRITTEN,
+    assert_scraped,
+    built,
+    containers,
+    mounted,
+    only,
+    pods,
+    resources,
+    tool,
+)
 from tests.kustomize_schemas import SCHEMAS
 from tests.security.conftest import of
-
-ROOT = Path(__file__).parents[1]
-KUSTOMIZE = ROOT / "deploy/kustomize"
-OVERLAYS = ("dev", "production")
-# What the manifests refer to and somebody else makes: Strimzi (one per user, one per cluster), and a person,
-# by the command in the overlay's head.
-MADE_ELSEWHERE = {
-    "dev": {},
-    "production": {
-        "driftbus-worker": {"password"},
-        "kafka-cluster-ca-cert": {"ca.crt"},
-        "driftbus-http": {"token"},
-    },
-}
-# What stands in each of them here.
-WRITTEN = "0123456789abcdef"
-
-Json = dict[str, Any]
-
-
-def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = Path(sys.executable).with_name(name)
-    assert command.exists(), f"{name} is not installed; `make dev` does that"
-    return subprocess.run([command, *map(str, arguments)], capture_output=True, text=True)
-
-
-@cache
-def built(overlay: str) -> str:
-    done = tool("kubectl", "kustomize", KUSTOMIZE / "overlays" / overlay)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == "", "kustomize warns"
-    return done.stdout
-
-
-def resources(overlay: str, kind: str | None = None) -> list[Json]:
-    found: list[Json] = list(yaml.safe_load_all(built(overlay)))
-    return [one for one in found if kind in (None, one["kind"])]
-
-
-def only(overlay: str, kind: str) -> Json:
-    (one,) = resources(overlay, kind)
-    return one
-
-
-def pods(overlay: str) -> Iterator[tuple[str, Json]]:
-    for one in resources(overlay):
-        if "template" in one.get("spec", {}):
-            yield one["metadata"]["name"], one["spec"]["template"]
-
-
-def containers(overlay: str) -> Iterator[tuple[Json, Json]]:
-    for _, template in pods(overlay):
-        for container in template["spec"]["containers"]:
-            yield template["spec"], container
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -162,7 +118,11 @@ def references(overlay: str) -> Iterator[tuple[str, str, str | None]]:
 def test_selectors_find_the_workers(overlay: str) -> None:
     template = only(overlay, "Deployment")["spec"]["template"]
     labels = template["metadata"]["labels"].items()
-    services = {one["metadata"]["name"]: one for one in resources(overlay, "Service")}
+    services = {
+        one["metadata"]["name"]: one
+        for one in resources(overlay, "Service")
+        if one["spec"]["selector"][COMPONENT] == "worker"
+    }
     service = services["driftbus"]
     ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
     for one in services.values():
@@ -178,12 +138,9 @@ def test_selectors_find_the_workers(overlay: str) -> None:
     budget = only(overlay, "PodDisruptionBudget")["spec"]
     assert budget["selector"]["matchLabels"].items() <= labels
     assert budget["maxUnavailable"] == 1
-    for monitor in resources(overlay, "ServiceMonitor"):
-        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-        assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} == {"http"}
-        # The rules of deploy/prometheus select job="driftbus".
-        assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "driftbus"
-    # A job's pods are no workers.
+    if overlay != "dev":
+        assert_scraped(only(overlay, "ServiceMonitor"), service)
+    # A job's pods are no workers, nor are those that ingest.
     for name, other in pods(overlay):
         if name != "driftbus":
             assert (
@@ -227,36 +184,14 @@ def test_a_worker_is_asked_by_its_own_endpoints_and_given_time(overlay: str) -> 
     assert probe["periodSeconds"] * probe["failureThreshold"] * 1000 > settings.worker.stall_timeout_ms
 
 
-def mounted(overlay: str) -> Settings:
-    """The configuration as a worker of the overlay reads it: its files laid out as the pod mounts them."""
-    spec, container = next(containers(overlay))
-    (volume,) = [one for one in spec["volumes"] if "projected" in one]
-    contents = {one["metadata"]["name"]: one["data"] for one in resources(overlay, "ConfigMap")}
-    environ = {one["name"]: one.get("value", WRITTEN) for one in container["env"]}
-    with tempfile.TemporaryDirectory() as there:
-        for source in volume["projected"]["sources"]:
-            for field in ("configMap", "secret"):
-                for item in source.get(field, {}).get("items", []):
-                    path = Path(there) / item["path"]
-                    path.parent.mkdir(exist_ok=True)
-                    path.write_text(
-                        contents[source[field]["name"]][item["key"]] if field == "configMap" else WRITTEN
-                    )
-        config = Path(environ.pop("DRIFTBUS_CONFIG"))
-        assert str(config.parent) == container["volumeMounts"][0]["mountPath"]
-        for file in Path(there).rglob("*.yaml"):
-            file.write_text(file.read_text().replace(str(config.parent), there))
-        return load(Path(there) / config.name, environ)
-
-
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_mounted_configuration_is_one(overlay: str) -> None:
     settings = mounted(overlay)
-    assert settings.instance == overlay
+    assert settings.instance == INSTANCE[overlay]
     assert settings.http.host == "0.0.0.0"  # noqa: S104 - a pod's own network
     # Beyond a cluster for trying things nobody looks without a token.
-    assert bool(settings.http.token) is (overlay == "production")
-    if overlay == "production":
+    assert bool(settings.http.token) is (overlay != "dev")
+    if overlay != "dev":
         assert settings.kafka["sasl.password"] == WRITTEN
         assert settings.kafka["security.protocol"] == "SASL_SSL"
 
@@ -266,20 +201,20 @@ def test_strimzi_makes_the_topics_that_driftbus_would() -> None:
     shown = {one["metadata"]["name"]: one for one in resources("production", "KafkaTopic")}
     partitions = {name: one["spec"]["partitions"] for name, one in shown.items()}
     assert len({partitions[settings.topics[short]] for short in CO_PARTITIONED}) == 1
+    more = {"min.insync.replicas": "2"}
     for spec in topic_specs(settings, 12):
         one = shown.pop(spec.name)
-        more = {"min.insync.replicas": "2"}
         assert {key: str(value) for key, value in one["spec"]["config"].items()} == {**spec.config, **more}
         assert one["spec"]["replicas"] == 3
     assert not shown, "topics that driftbus does not know"
 
 
-@pytest.mark.parametrize("who", ["worker", "emitter", "trainer"])
+@pytest.mark.parametrize("who", ["worker", "emitter", "trainer", "ingest"])
 def test_strimzi_grants_exactly_what_the_guide_lists(who: str) -> None:
     """The guide's table is tried on a real broker, grant by grant: tests/security."""
     kinds = {"topic": "topic", "group": "group", "transactionalId": "transactional id"}
-    users = {one["metadata"]["name"]: one for one in resources("production", "KafkaUser")}
-    assert users.keys() == {"driftbus-worker", "driftbus-emitter", "driftbus-trainer"}
+    users = {one["metadata"]["name"]: one for one in resources("ingest", "KafkaUser")}
+    assert users.keys() == {f"driftbus-{one}" for one in ("worker", "emitter", "trainer", "ingest")}
     granted = [
         (
             kinds[acl["resource"]["type"]],

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from urllib.request import urlopen
 
+import orjson
 import pytest
 import yaml
 
 from driftbus.client import Emitter
 from driftbus.config import load
-from driftbus.ports import Bus, TopicPartition
+from driftbus.ports import Bus, TopicPartition, TopicSpec
 from driftbus.wiring import open_bus
 from tests.cli.commands import driftbus
 from tests.integration.workers import WorkerProcess, wait_until
 from tests.ports import free_port
 from tests.security.secured import Grant, SecuredKafka
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "security.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "guides" / "security.md"
+WHO = ("worker", "emitter", "trainer", "ingest", "operator")
+# As it is shipped, but for what is the cluster's.
+SOURCES = yaml.safe_load((ROOT / "deploy/kustomize/components/ingest/sources.yaml").read_text())["ingest"]
 # Shows up wherever a password is printed, and nowhere else.
 PASSWORD = "open-sesame-7f3a"  # noqa: S105 - of a broker that lives as long as the test
 # Rows before and after the change, of one stream: enough to be sure of it and to train on.
@@ -31,7 +37,7 @@ def grants() -> list[Grant]:
     """The rows of the guide's table: nothing else is granted."""
     rows = [line.split("|")[1:5] for line in GUIDE.read_text().splitlines() if line.startswith("| ")]
     cells = [[cell.strip().strip("`") for cell in row] for row in rows]
-    return [Grant(*row) for row in cells if row[0] in ("worker", "emitter", "trainer", "operator")]
+    return [Grant(*row) for row in cells if row[0] in WHO]
 
 
 GRANTS = grants()
@@ -46,12 +52,20 @@ def without(grant: Grant) -> str:
     return f"{grant.who}-{GRANTS.index(grant)}"
 
 
+def logged(known: str, kind: str, **data: object) -> dict[str, object]:
+    """An event of KServe's logger, structured."""
+    return {
+        "specversion": "1.0", "id": known, "source": "http://localhost:9081/",
+        "type": f"org.kubeflow.serving.{kind}", "inferenceservicename": "iris", "data": data,
+    }  # fmt: skip
+
+
 class World:
     """A broker, its users, and a configuration file for each of them."""
 
     def __init__(self, kafka: SecuredKafka, folder: Path) -> None:
         self.kafka, self.folder = kafka, folder
-        users = {who: of(who) for who in ("worker", "emitter", "trainer", "operator")}
+        users = {who: of(who) for who in WHO}
         users |= {without(grant): [g for g in of(grant.who) if g != grant] for grant in GRANTS}
         kafka.add_users(users, PASSWORD)
         # As an orchestrator mounts a secret.
@@ -59,7 +73,7 @@ class World:
         self.secret.write_text(yaml.safe_dump({"kafka": {"sasl.password": PASSWORD}}))
         self.worker = WorkerProcess(self.config("worker"), "worker", free_port())
         self.pages: dict[str, str] = {}
-        self.emitted = 0
+        self.emitted = self.served = 0
 
     def config(self, user: str, *, included: bool = True, **more: object) -> Path:
         """A configuration for this user; its password in an included file, or else nowhere."""
@@ -98,23 +112,44 @@ class World:
             assert emitter.lost == {}
         self.emitted += rows
 
-    def outcomes(self) -> int:
-        """Outcomes written and committed so far."""
-        bus = open_bus(load(None, {"DRIFTBUS_KAFKA__BOOTSTRAP_SERVERS": self.kafka.broker.bootstrap}))
-        try:
-            return sum(1 for _ in bus.read_from("driftbus.outcomes", 0, 0))
-        finally:
-            bus.close()
+    def super_user(self) -> AbstractContextManager[Bus]:
+        """The bus through the broker's own listener."""
+        return closing(
+            open_bus(load(None, {"DRIFTBUS_KAFKA__BOOTSTRAP_SERVERS": self.kafka.broker.bootstrap}))
+        )
+
+    def written(self, topic: str) -> int:
+        """Records written and committed so far in a topic of one partition."""
+        with self.super_user() as bus:
+            return sum(1 for _ in bus.read_from(topic, 0, 0))
 
     def left(self) -> int:
         """Input that the worker has not committed yet, as the super user sees it."""
-        bus = open_bus(load(None, {"DRIFTBUS_KAFKA__BOOTSTRAP_SERVERS": self.kafka.broker.bootstrap}))
-        try:
+        with self.super_user() as bus:
             places = [TopicPartition(f"driftbus.{name}", 0) for name in ("predictions", "labels")]
             done = bus.committed("driftbus", places)
-            return sum(bus.end_offset(*p, committed=True) - done.get(p, 0) for p in places)
-        finally:
-            bus.close()
+            # Counted one by one: the ends of ingest's transactions take offsets as well.
+            return sum(1 for place in places for _ in bus.read_from(*place, done.get(place, 0)))
+
+    def serve(self) -> None:
+        """What other services write: an inference and its truth, a request whose response has not come, and
+        a truth that says nothing."""
+        self.served += 1
+        asked, answered = "inference.request", "inference.response"
+        whole, half = f"whole-{self.served}", f"half-{self.served}"
+        records = [
+            ("kserve-logger", logged(whole, asked, instances=[[6.8, 2.8, 4.8, 1.4]])),
+            ("kserve-logger", logged(whole, answered, predictions=[1])),
+            ("kserve-logger", logged(half, asked, instances=[[5.1, 3.5, 1.4, 0.2]])),
+            ("shop.chargebacks", {"inference_id": whole, "class": 1}),
+            ("shop.chargebacks", {"inference_id": f"none-{self.served}"}),
+        ]
+        with self.super_user() as bus:
+            producer = bus.producer()
+            for topic, value in records:
+                assert producer.produce(topic, key=None, value=orjson.dumps(value))
+            assert producer.flush(LIMIT_S) == 0
+            producer.close(LIMIT_S)
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +161,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     kafka.start()
     try:
         world = World(kafka, folder)
-        made = driftbus("topics", "create", "--partitions", "1", "--config", world.config("operator"))
+        operator = world.config("operator", ingest=SOURCES)
+        made = driftbus("topics", "create", "--partitions", "1", "--config", operator)
         assert made.returncode == 0, made.stdout + made.stderr
+        with world.super_user() as bus:  # they are other services'
+            bus.create_topics([TopicSpec(topic, 1) for topic in ("kserve-logger", "shop.chargebacks")])
         world.emit(ROWS, drift_at=ONSET)
         world.worker.start()
         try:

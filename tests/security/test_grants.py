@@ -12,11 +12,12 @@ from driftbus.cli.checks import Finding, bus_findings
 from driftbus.client import Emitter, RetrainRequests
 from driftbus.config import load
 from driftbus.errors import BusError, Fenced, Unavailable
+from driftbus.ingest import Ingest
 from driftbus.ports import Bus, TopicSpec
 from driftbus.wiring import open_bus
 from driftbus.worker import Worker
 from tests.cli.commands import driftbus
-from tests.security.conftest import LIMIT_S, World, of, without
+from tests.security.conftest import LIMIT_S, SOURCES, World, of, without
 from tests.security.secured import Grant
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("security")]
@@ -27,11 +28,23 @@ def permissions(bus: Bus, world: World, user: str) -> Finding:
     return found["permissions"]
 
 
+def refused_within_limit(service: Worker | Ingest) -> None:
+    impatience = threading.Timer(LIMIT_S, service.stop)
+    impatience.start()
+    try:
+        with pytest.raises(BusError) as refused:
+            service.run()
+    finally:
+        impatience.cancel()
+    # Within a transaction librdkafka says the cause or, a moment later, only "erroneous state".
+    assert isinstance(refused.value, Fenced) or "AUTHORIZATION_FAILED" in str(refused.value)
+
+
 @pytest.mark.parametrize("grant", of("worker"), ids=str)
 def test_a_worker_is_refused_without(grant: Grant, world: World) -> None:
     user = without(grant)
     settings = load(world.config(user), {})
-    before = world.outcomes()
+    before = world.written("driftbus.outcomes")
     with closing(open_bus(settings)) as bus:
         finding = permissions(bus, world, user)
         assert finding.ok is False
@@ -42,17 +55,8 @@ def test_a_worker_is_refused_without(grant: Grant, world: World) -> None:
         # Nothing else is asked for: what is granted is not named.
         others = {g.name.removesuffix("*") for g in of("worker")} - {name}
         assert not [other for other in others if f" {other}," in f"{finding.mend.replace(' and', ',')},"]
-        worker = Worker(bus, settings, "w")
-        impatience = threading.Timer(LIMIT_S, worker.stop)
-        impatience.start()
-        try:
-            with pytest.raises(BusError) as refused:
-                worker.run()
-        finally:
-            impatience.cancel()
-        # Within a transaction librdkafka says the cause or, a moment later, only "erroneous state".
-        assert isinstance(refused.value, Fenced) or "AUTHORIZATION_FAILED" in str(refused.value)
-    assert world.outcomes() == before
+        refused_within_limit(Worker(bus, settings, "w"))
+    assert world.written("driftbus.outcomes") == before
 
 
 @pytest.mark.parametrize("grant", of("emitter"), ids=str)
@@ -83,6 +87,42 @@ def test_a_trainer_is_refused_without(grant: Grant, world: World) -> None:
                 request.started()
 
 
+WRITTEN_BY_INGEST = ("predictions", "labels", "dead-letters", "ingest-halves")
+
+
+def by_ingest(world: World) -> dict[str, int]:
+    return {name: world.written(f"driftbus.{name}") for name in WRITTEN_BY_INGEST}
+
+
+@pytest.mark.parametrize("grant", of("ingest"), ids=str)
+def test_ingest_is_refused_without(grant: Grant, world: World) -> None:
+    """And has written nothing: what it may write goes with what it may not."""
+    world.serve()
+    settings = load(world.config(without(grant), ingest=SOURCES), {})
+    before = by_ingest(world)
+    with closing(open_bus(settings)) as bus:
+        refused_within_limit(Ingest(bus, settings, "w"))
+    assert by_ingest(world) == before
+
+
+def test_ingest_works_with_just_these(world: World) -> None:
+    world.serve()
+    settings = load(world.config("ingest", ingest=SOURCES), {})
+    before = by_ingest(world)
+    with closing(open_bus(settings)) as bus:
+        ingest = Ingest(bus, settings, "w")
+        running = threading.Thread(target=ingest.run)
+        running.start()
+        until = time.monotonic() + LIMIT_S
+        while any(by_ingest(world)[name] == before[name] for name in WRITTEN_BY_INGEST):
+            assert running.is_alive()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        ingest.stop()
+        running.join(LIMIT_S)
+        assert not running.is_alive()
+
+
 @pytest.mark.parametrize("grant", of("operator"), ids=str)
 def test_an_operator_is_refused_without(grant: Grant, world: World) -> None:
     topic = f"driftbus.new-{grant.operation}"
@@ -101,7 +141,7 @@ def test_everybody_works_with_just_these(world: World) -> None:
         request.started()
         request.deployed(model_version="v2")
     settings = load(world.config("worker"), {})
-    before = world.outcomes()
+    before = world.written("driftbus.outcomes")
     with closing(open_bus(settings)) as bus:
         worker = Worker(bus, settings, "w")
         running = threading.Thread(target=worker.run)
@@ -112,4 +152,4 @@ def test_everybody_works_with_just_these(world: World) -> None:
         running.join(LIMIT_S)
         assert not running.is_alive()
     assert world.left() == 0
-    assert world.outcomes() > before
+    assert world.written("driftbus.outcomes") > before
