@@ -134,6 +134,22 @@ def test_numbers_come_from_the_views() -> None:
     assert value("consumer_lag_records", topic="predictions", partition="1") == 21
 
 
+def test_muted_episodes_are_told_from_those_that_alert() -> None:
+    source = LiveSource(NOW_MS, ["fraud", "calm"], drifted=1)
+    view = source._view("fraud")
+    heard = source._episode("fraud", open_=True)
+    muted = dataclasses.replace(heard, muted=True)
+    views = [dataclasses.replace(view, open_episodes=(heard, muted, muted)), source._view("calm")]
+    found = samples(Exposition().page(source.worker(), views, openmetrics=False).decode())
+    at = frozenset({("stream", "fraud"), ("category", heard.category)})
+    assert found["driftbus_drift_episode_open", at] == 3
+    assert found["driftbus_drift_episode_muted", at] == 2
+    # A stream in which nothing was ever opened has no line of it.
+    assert {dict(labels)["stream"] for name, labels in found if name == "driftbus_drift_episode_muted"} == {
+        "fraud"
+    }
+
+
 def test_a_histogram_counts_up_to_each_bound() -> None:
     delays = HistogramView((1.0, 10.0), (2, 1, 1), 102.6)
     worker = dataclasses.replace(LiveSource(NOW_MS).worker(), label_delay=delays)

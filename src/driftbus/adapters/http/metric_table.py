@@ -150,6 +150,12 @@ EPISODES_CLOSED = _metric(
     "drift_episodes_total", "counter", "Episodes closed, with their verdict.", ("stream", "category", "kind")
 )
 EPISODE_OPEN = _metric("drift_episode_open", "gauge", "Episodes open now.", ("stream", "category"))
+EPISODE_MUTED = _metric(
+    "drift_episode_muted",
+    "gauge",
+    "Episodes open now that are muted: alerts leave them out. Only of categories that were ever opened.",
+    ("stream", "category"),
+)
 LAST_DRIFT = _metric(
     "last_drift_timestamp_seconds",
     "gauge",
@@ -227,8 +233,8 @@ PARTITION_METRICS = (RESTORED_RATIO, PENDING, EARLY_LABELS, REMEMBERED, WATERMAR
 STREAM_METRICS = (
     PREDICTIONS, OUTCOMES, UNMATCHED, DUPLICATES, CORRECTIONS, LAST_PREDICTION, LAST_LABEL, MODEL_METRIC,
     MODEL_METRIC_WINDOW, CHALLENGER_METRIC, ESTIMATED_METRIC, EPISODES_OPENED, EPISODES_CLOSED, EPISODE_OPEN,
-    LAST_DRIFT, REQUESTS, REQUEST_IN_FLIGHT, LAST_REQUEST, LAST_DEPLOYMENT, UNKNOWN_REQUESTS, RESETS,
-    MODEL_VERSIONS, SET_ASIDE, STREAM_INFO,
+    EPISODE_MUTED, LAST_DRIFT, REQUESTS, REQUEST_IN_FLIGHT, LAST_REQUEST, LAST_DEPLOYMENT, UNKNOWN_REQUESTS,
+    RESETS, MODEL_VERSIONS, SET_ASIDE, STREAM_INFO,
 )  # fmt: skip
 INGEST_METRICS = (INGEST_WAITING, INGEST_GIVEN_UP, INGEST_IGNORED)
 # What a worker shows; those of `driftbus ingest` stand apart.

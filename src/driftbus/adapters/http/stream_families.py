@@ -190,6 +190,19 @@ def _open_by_category(view: StreamView) -> Mapping[str, int]:
     return counts
 
 
+def _muted(rows: Rows) -> Family:
+    name = t.EPISODE_MUTED.name
+    lines: list[str] = []
+    for view, at in zip(rows.views, rows.labels, strict=True):
+        if view.episodes_opened:
+            counts = dict.fromkeys(view.episodes_opened, 0)
+            for episode in view.open_episodes:
+                if episode.muted:
+                    counts[episode.category] = counts.get(episode.category, 0) + 1
+            lines += [f'{name}{at},category="{escape(category)}"}} {n}' for category, n in counts.items()]
+    return Family(t.EPISODE_MUTED, lines)
+
+
 def _in_flight(rows: Rows) -> Family:
     name = t.REQUEST_IN_FLIGHT.name
     return Family(
@@ -242,6 +255,7 @@ STREAM_FAMILIES: tuple[Callable[[Rows], Family], ...] = (
     _keyed(t.EPISODES_OPENED, attrgetter("episodes_opened"), CATEGORIES),
     _closed,
     _keyed(t.EPISODE_OPEN, _open_by_category, CATEGORIES),
+    _muted,
     _timestamp(t.LAST_DRIFT, "last_drift_ms"),
     _keyed(t.REQUESTS, attrgetter("retrain_requests"), REASONS_REQUESTED),
     _in_flight,
