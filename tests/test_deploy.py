@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,35 @@ def test_the_demo_services_start_what_exists(service: str) -> None:
         [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True
     ).stdout
     assert all(option in help_text for option in described["command"] if option.startswith("--"))
+
+
+def test_every_service_that_stays_says_whether_it_is_well() -> None:
+    once = {"topics", "ingest-topics", "other-services"}
+    services = compose()["services"]
+    assert {name for name, one in services.items() if one.get("restart", "no") == "no"} == once
+    for name, one in services.items():
+        probe = one.get("healthcheck", {"disable": True})
+        assert ("test" in probe and not probe.get("disable")) is (name not in once), name
+
+
+def test_what_a_service_waits_for_can_come() -> None:
+    """One that ends is waited for until it has, one that stays until it is well; nobody waits in a circle."""
+    services = compose()["services"]
+    after: dict[str, set[str]] = {}
+    for name, one in services.items():
+        waits = one.get("depends_on", {})
+        after[name] = set(waits)
+        for other, how in waits.items():
+            ends = services[other].get("restart", "no") == "no"
+            assert how == {"condition": "service_completed_successfully" if ends else "service_healthy"}
+            # What is started without a profile must not wait for what needs one.
+            assert services[other].get("profiles") in (None, one.get("profiles"))
+    assert set(TopologicalSorter(after).static_order()) == services.keys()
+    # What uses Kafka waits for it, and for the topics that it reads or writes.
+    for name in ("worker-1", "worker-2", "inference", "trainer", "ingest-topics"):
+        assert "topics" in after[name]
+    assert after["ingest"] == {"ingest-topics", "other-services"}
+    assert after["topics"] == after["other-services"] == {"kafka"}
 
 
 def test_nothing_listens_beyond_this_machine_and_nothing_runs_with_rights() -> None:

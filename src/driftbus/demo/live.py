@@ -60,8 +60,10 @@ class LiveEmitter(Emitter):
         return self._began_ms + (ts - START_MS) // PACE if isinstance(ts, int) else ts
 
 
-def inference(models: Path, seed: int, where: Mapping[str, Any], stopped: threading.Event) -> None:
-    """Serve what is due, twice a second."""
+def inference(
+    models: Path, seed: int, where: Mapping[str, Any], stopped: threading.Event, delivered: Path | None = None
+) -> None:
+    """Serve what is due, twice a second. `delivered` is touched whenever all of it has reached the bus."""
     began_ms = time.time_ns() // 1_000_000
     with LiveEmitter(began_ms, **where) as emitter:
         service = InferenceService(world(seed), models, emitter)
@@ -70,6 +72,8 @@ def inference(models: Path, seed: int, where: Mapping[str, Any], stopped: thread
             done = service.serve(START_MS + passed_ms * PACE)
             if done["lost"] or not done["delivered"]:
                 print(f"not delivered: {done}", flush=True)
+            elif delivered is not None:
+                delivered.touch()
 
 
 def trainer(models: Path, where: Mapping[str, Any]) -> None:
@@ -93,17 +97,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bus.add_argument("--kafka", metavar="HOST:PORT")
     bus.add_argument("--embedded", metavar="DIR")
     parser.add_argument("--seed", type=int, default=7, help="of the world (default: %(default)s)")
+    parser.add_argument(
+        "--topic-prefix", default="driftbus.", help="as in the workers' configuration (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--delivered",
+        type=Path,
+        metavar="FILE",
+        help="inference touches it whenever all that it emitted has reached the bus: its age is its health",
+    )
     chosen = parser.parse_args(arguments)
     chosen.models.mkdir(parents=True, exist_ok=True)
     where: dict[str, Any] = (
         {"kafka": {"bootstrap.servers": chosen.kafka}} if chosen.kafka else {"embedded": chosen.embedded}
     )
+    where["topic_prefix"] = chosen.topic_prefix
     if chosen.service == "trainer":
         trainer(chosen.models, where)
         return
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    inference(chosen.models, chosen.seed, where, stopped)
+    inference(chosen.models, chosen.seed, where, stopped, chosen.delivered)
 
 
 if __name__ == "__main__":
