@@ -169,7 +169,7 @@ def main() -> None:
         print(json.dumps(pending.run(options.pending)))
     elif options.state:
         for delay, never in ((1_000, 0.0), (1_000, 0.001), (40_000, 0.0)):
-            print(json.dumps(state.run(150_000, delay, never)), flush=True)
+            print(json.dumps(state.run(480_000, delay, never)), flush=True)
     elif options.snapshots:
         for found in snapshots.run():
             print(json.dumps(found), flush=True)

@@ -15,14 +15,14 @@ from driftbus.core.block import Run
 from driftbus.core.codec import decode
 from driftbus.core.partition import Partition, StepInput
 from driftbus.core.timestamps import rfc3339
-from driftbus.journal import Journal, Ranges
+from driftbus.journal import SNAPSHOT_RECORDS, Journal, Ranges
 
 # A second of 5,000 predictions and as many labels over four partitions, as in RELIABILITY's reckoning.
 STEP_PAIRS = 1_250
 # A quarter of the workload's streams, as of its rate.
 PARTITION_STREAMS = STREAMS // PARTITIONS
-# The join is snapshotted every 16 steps, streams every 32: what is written before is not even yet.
-WARM_STEPS = 64
+# What is written before every stream was snapshotted once is not even yet.
+WARM_STEPS = SNAPSHOT_RECORDS // (2 * STEP_PAIRS)
 
 
 def steps(pairs: int, delay: int, never: float) -> Iterator[list[Run]]:
@@ -56,7 +56,8 @@ def run(pairs: int, delay: int, never: float = 0.0) -> dict[str, float]:
         given = StepInput([run for run in runs if run.events])
         clock = partition.clock
         result = partition.step(given)
-        ranges = Ranges({"predictions": (0, 0), "labels": (0, 0)}, {}, {})
+        taken = {run.topic: (0, len(run.events)) for run in given.runs}
+        ranges = Ranges({"predictions": (0, 0), "labels": (0, 0), **taken}, {}, {})
         for key, value in journal.step(partition, given, result, ranges, clock):
             held[key] = len(value or b"")
             if number >= max(WARM_STEPS, delay // STEP_PAIRS):

@@ -22,13 +22,17 @@ from driftbus.core.partition import Partition, StepInput, StepResult
 from driftbus.core.snapshot import seal, split
 from driftbus.steps import Origin, run_lengths
 
-# Ring slots: a recovery folds at most this many steps, 1.3 million records at 20,000 a step: half a minute.
-RING = 64
-# Each changed stream is snapshotted about once in so many steps, a few in each, so that no step is long:
-# half the ring, which leaves the other half for steps in which more streams change than were foreseen.
-SNAPSHOT_STEPS = 32
-# The join's snapshot is one record (bitmaps) and the new block; every quarter of the ring.
-JOIN_STEPS = 16
+# Ring slots: a recovery folds at most this many steps. One that gathered for the default tenth of a second is
+# folded again in some 20 ms, so these take 5 s.
+RING = 256
+# Each changed stream is snapshotted about once in so many records, a few streams in each step, so that no
+# step is long. A recovery folds about as many again, in 4 s; a snapshot takes as long as 200 records.
+SNAPSHOT_RECORDS = 320_000
+# At the latest in so many steps: half the ring, which leaves the other half for steps in which more streams
+# change than were foreseen.
+SNAPSHOT_STEPS = 128
+# The join's snapshot is one record (bitmaps) and the new block: four times as often.
+JOIN_RECORDS, JOIN_STEPS = 80_000, 64
 
 StateRecord = tuple[str, bytes | None]
 
@@ -57,6 +61,7 @@ class Journal:
         self.changed: dict[str, int] = {}  # stream → first step not in its snapshot; oldest first
         self.join_changed: int | None = None
         self.join_snapshot_at = 0
+        self._join_records = 0  # taken since
         self._credit = 0.0
 
     @property
@@ -88,20 +93,22 @@ class Journal:
             self.changed.setdefault(stream, n)
         if self.join_changed is None:
             self.join_changed = n
-        for stream in self._laggards(n, everything, given_up):
+        records = sum(end - start for start, end in ranges.taken.values())
+        for stream in self._laggards(n, records, everything, given_up):
             yield from self._stream(partition, stream, n)
-        if everything or n - self.join_snapshot_at >= JOIN_STEPS:
+        self._join_records += records
+        if everything or self._join_records >= JOIN_RECORDS or n - self.join_snapshot_at >= JOIN_STEPS:
             yield from self._join(partition, n)
         # Thousands of corrections of long labels are more than a message holds.
         record = orjson.dumps(self._record(n, given, result, ranges, clock_start))
         yield from split(f"step/{n % RING}", seal(record, self.config_hash))
 
-    def _laggards(self, n: int, everything: bool, given_up: Iterable[str]) -> list[str]:
+    def _laggards(self, n: int, records: int, everything: bool, given_up: Iterable[str]) -> list[str]:
         """The longest changed streams: their share of this step, and all that the ring would lose. Those of
         which something was given up in this step, too: what raised may not raise when it is folded again."""
         if everything:
             return list(self.changed)
-        self._credit += len(self.changed) / SNAPSHOT_STEPS
+        self._credit += len(self.changed) * max(records / SNAPSHOT_RECORDS, 1 / SNAPSHOT_STEPS)
         share = int(self._credit)
         self._credit -= share
         chosen = list(islice(self.changed, share))
@@ -135,7 +142,7 @@ class Journal:
         }
         yield from split("join", seal(orjson.dumps(state), self.config_hash, deflated=True))
         self.join_changed = None
-        self.join_snapshot_at = n
+        self.join_snapshot_at, self._join_records = n, 0
 
     def _record(
         self, n: int, given: StepInput, result: StepResult, ranges: Ranges, clock_start: int

@@ -44,12 +44,15 @@ class Census:
 
     def take(self, places: Places, groups: Ints) -> None:
         """Rows."""
-        late, table = self.late, self.table
-        for cell in (self.probe.cells(places) * GROUPS + groups).tolist():
-            late.append(cell)
-            if len(late) > max(LEAST_LAG, min(LAG, self.rows // LAG_SHARE)):
-                table[late.pop(0)] += 1
-                self.rows += 1
+        late, rows = self.late, self.rows
+        late += (self.probe.cells(places) * GROUPS + groups).tolist()
+        end = rows + len(late)
+        while end - rows > max(LEAST_LAG, min(LAG, rows // LAG_SHARE)):
+            rows += 1
+        ripe, self.rows = rows - self.rows, rows
+        for cell in late[:ripe]:
+            self.table[cell] += 1
+        del late[:ripe]
 
     def dump(self) -> Any:
         return dump_columns(self.probe.weights, self.table, self.late)

@@ -71,7 +71,7 @@ class Probe:
     @classmethod
     def of(cls, counts: Ints, smooth: Sequence[bool]) -> Probe:
         """The classifier of these counts (`Counts.counts`)."""
-        priors = [_weight(count + 0.5) for count in counts[:GROUPS].tolist()]
+        priors = _weights(counts[:GROUPS] + 0.5)
         rows = counts[GROUPS:].reshape(-1, PARTS, GROUPS).astype(float)
         rows = np.where(np.array(smooth)[:, None, None], _smoothed(rows), rows)
         seen = rows.sum(axis=1)[:, None]
@@ -79,9 +79,9 @@ class Probe:
         here = rows.sum(axis=2) + 0.5 * GROUPS
         here /= seen.sum(axis=2) + 0.5 * PARTS * GROUPS
         ratios = (rows + 0.5) / (seen + 0.5 * PARTS) / here[:, :, None]
-        # The standard library's logarithm: numpy's may differ from it in the last bit.
-        weights = [max(weight - max(priors), -GREATEST) for weight in priors]
-        return cls([*weights, *map(_weight, ratios.ravel().tolist())], smooth)
+        likeliest = max(priors)
+        priors = [max(weight - likeliest, -GREATEST) for weight in priors]
+        return cls([*priors, *_weights(ratios.ravel())], smooth)
 
     def cells(self, places: Places) -> Ints:
         """The cells of rows."""
@@ -129,8 +129,11 @@ def load_columns(text: str) -> list[list[int]]:
     return unpack(text)
 
 
-def _weight(ratio: float) -> int:
-    return max(-GREATEST, min(GREATEST, round(UNIT * log(ratio))))
+def _weights(ratios: Floats) -> list[int]:
+    # The standard library's logarithm: numpy's may differ from it in the last bit.
+    logs = np.fromiter(map(log, ratios.tolist()), np.float64, len(ratios))
+    found: list[int] = np.rint(logs * UNIT).clip(-GREATEST, GREATEST).astype(np.int64).tolist()
+    return found
 
 
 def rows_of(table: Table) -> list[list[int]]:
