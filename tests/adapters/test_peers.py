@@ -78,6 +78,8 @@ def test_each_worker_shows_every_stream_worst_first() -> None:
             ("other", None), ("one", one.url),
         ]  # fmt: skip
         assert all(each["trouble"] is None for each in body["workers"])
+        # The one that was asked says no less of itself than the others do.
+        assert [(each["partitions"], each["lag"]) for each in body["workers"]] == [([0, 1], 55)] * 2
         some = shown(other, "/api/streams?limit=2&q=B&charts=3&brief=1")
         assert [(entry["stream"], entry["worker"]) for entry in some["streams"]] == [("b", "one")]
         assert len(some["streams"][0]["chart"]["ts_ms"]) == 120

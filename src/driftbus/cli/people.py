@@ -1,6 +1,7 @@
 """What people tell a stream: `ack`, `dismiss`, `mute`, `unmute`, `approve`, `decline`, `retire`.
 
 Each publishes one model event, which the stream's worker folds; so whoever says it need not reach the worker.
+One that is reached says whether the stream is known (`known`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from driftbus.cli.known import NewOption
 from driftbus.cli.moments import ahead_ms
 from driftbus.cli.options import ConfigOption, settings
 from driftbus.cli.saying import ByOption, ReasonOption, StreamArgument, say
@@ -27,10 +29,11 @@ def ack(
     episode: EpisodeArgument = None,
     reason: ReasonOption = None,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Say that you look after an episode: page and API show it, nothing else changes."""
-    say(settings(ctx, config), stream, "episode-acknowledged", by, episode_id=episode, reason=reason)
+    say(settings(ctx, config), stream, "episode-acknowledged", by, new=new, episode_id=episode, reason=reason)
     typer.echo(f"{stream}: acknowledged {episode or 'what is open'}")
 
 
@@ -41,11 +44,12 @@ def dismiss(
     accept: Annotated[bool, typer.Option("--accept", help="The new level is normal from now on.")] = False,
     reason: ReasonOption = None,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """End an episode that is none: it closes as dismissed, and what was asked because of it is over."""
     fields = {"episode_id": episode, "accept": accept or None, "reason": reason}
-    say(settings(ctx, config), stream, "episode-dismissed", by, **fields)
+    say(settings(ctx, config), stream, "episode-dismissed", by, new=new, **fields)
     typer.echo(f"{stream}: dismissed {episode or 'what is open'}")
 
 
@@ -58,11 +62,12 @@ def mute(
     ] = None,
     reason: ReasonOption = None,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Let drift of a stream ask for nothing: events are still published, marked as muted."""
     end = None if until is None else ahead_ms(until, "--until")
-    say(settings(ctx, config), stream, "muted", by, until=end, reason=reason)
+    say(settings(ctx, config), stream, "muted", by, new=new, until=end, reason=reason)
     typer.echo(f"{stream}: muted {'until ' + until if until else 'until it is unmuted'}")
 
 
@@ -70,10 +75,11 @@ def unmute(
     ctx: typer.Context,
     stream: StreamArgument,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Take a mute back; an episode that opened meanwhile stays muted."""
-    say(settings(ctx, config), stream, "unmuted", by)
+    say(settings(ctx, config), stream, "unmuted", by, new=new)
     typer.echo(f"{stream}: heard again")
 
 
@@ -83,10 +89,19 @@ def approve(
     request: RequestArgument = None,
     reason: ReasonOption = None,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Let a proposed retrain (`retrain: {mode: propose}`) become a request, over the rows there are now."""
-    say(settings(ctx, config), stream, "retrain-approved", by, retrain_request_id=request, reason=reason)
+    say(
+        settings(ctx, config),
+        stream,
+        "retrain-approved",
+        by,
+        new=new,
+        retrain_request_id=request,
+        reason=reason,
+    )
     typer.echo(f"{stream}: approved {request or 'what is proposed'}")
 
 
@@ -96,10 +111,19 @@ def decline(
     request: RequestArgument = None,
     reason: ReasonOption = None,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """End a proposal or request: its episode asks no more."""
-    say(settings(ctx, config), stream, "request-declined", by, retrain_request_id=request, reason=reason)
+    say(
+        settings(ctx, config),
+        stream,
+        "request-declined",
+        by,
+        new=new,
+        retrain_request_id=request,
+        reason=reason,
+    )
     typer.echo(f"{stream}: declined {request or 'what is in flight'}")
 
 
@@ -108,8 +132,9 @@ def retire(
     stream: StreamArgument,
     reason: ReasonOption = None,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Watch a stream no more: its episodes end, its series vanish; a new prediction brings it back."""
-    say(settings(ctx, config), stream, "stream-retired", by, reason=reason)
+    say(settings(ctx, config), stream, "stream-retired", by, new=new, reason=reason)
     typer.echo(f"{stream}: retired")

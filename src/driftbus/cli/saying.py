@@ -29,14 +29,16 @@ ByOption = Annotated[str | None, typer.Option("--by", help="Who says so; default
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for whoever reads it.")]
 
 
-def say(chosen: Settings, stream: str, what: str, by: str | None, **fields: Any) -> str:
-    """Publish a model event of type `what`, dated now; the name of its topic.
+def say(chosen: Settings, stream: str, what: str, by: str | None, *, new: bool = False, **fields: Any) -> str:
+    """Publish a model event of type `what`, dated now; the name of its topic. `new`: to a stream that nobody
+    may have seen.
 
     Raises `typer.BadParameter` for what the worker would put to the dead letters, `BusError` when it was not
-    delivered.
+    delivered, `DriftbusError` for a stream that is not known.
     """
     import orjson
 
+    from driftbus.cli.known import refuse_unknown
     from driftbus.core.codec import decode
     from driftbus.errors import InvalidRecord
 
@@ -52,6 +54,8 @@ def say(chosen: Settings, stream: str, what: str, by: str | None, **fields: Any)
     topic = chosen.topics["model-events"]
     with opened(chosen) as bus:
         bus.partitions(topic)  # a missing topic is said at once, not after the delivery's time is over
+        if not new:
+            refuse_unknown(chosen, bus, stream)
         producer = bus.producer()
         try:
             taken = producer.produce(topic, key=stream.encode(), value=value, timestamp_ms=now_ms)

@@ -48,6 +48,8 @@ def worker_json(worker: WorkerView) -> dict[str, Any]:
     shown = _fields(worker)
     del shown["transaction_duration"], shown["label_delay"]
     shown["dead_letters"] = _nested(worker.dead_letters)
+    # As others' answers have them: `group` puts both together.
+    shown["partitions"] = [_fields(partition) for partition in worker.partitions]
     return shown
 
 
