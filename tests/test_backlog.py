@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftbus.backlog import SLACK_MS, STALLED_S, Backlog
+from driftbus import backlog
+from driftbus.adapters.embedded.bus import EmbeddedBus
+from driftbus.backlog import SLACK_MS, STALLED_S, Backlog, LagMeter
+from driftbus.errors import Unavailable
 from driftbus.intake import INPUTS
-from driftbus.ports import Record
+from driftbus.ports import Record, TopicPartition, TopicSpec
 
 SHORT = {f"t.{name}": name for name in INPUTS}
 NOW_MS = 1_767_225_600_000
@@ -108,3 +115,42 @@ def test_a_partition_that_went_away_is_forgotten() -> None:
     assert backlog.partitions() == []
     backlog.start(0, 2.0)
     assert backlog.take(0, lambda topic: True, 2.0, NOW_MS) == {}
+
+
+class Away(EmbeddedBus):
+    """Its ends are not to be had for a while."""
+
+    away = False
+
+    def end_offset(self, topic: str, partition: int, *, committed: bool) -> int:
+        if self.away:
+            raise Unavailable("the broker is away")
+        return super().end_offset(topic, partition, committed=committed)
+
+
+def test_the_lag_is_what_was_not_taken_held_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "LAG_EVERY_S", 0.0)
+    with closing(Away(tmp_path / "bus")) as bus:
+        bus.create_topics([TopicSpec("far", 1), TopicSpec("near", 1)])
+        producer = bus.producer()
+        for topic, n in (("far", 7), ("near", 2)):
+            for _ in range(n):
+                assert producer.produce(topic, key=None, value=b"x")
+        assert producer.flush(10) == 0
+        producer.close(1)
+        far, near = TopicPartition("far", 0), TopicPartition("near", 0)
+        consumer = bus.consumer("g", ["near"])
+        try:
+            while not consumer.at_end(near):
+                consumer.poll(10, 0.1)
+            meter = LagMeter(bus)
+            # Nothing of `far` was read: its end is asked for. `near` was, to its end: what is held counts.
+            places = [(far, 0, 3), (near, 2, 0)]
+            assert list(meter.measure(consumer, places)) == [(far, 4), (near, 2)]
+            bus.away = True
+            assert list(meter.measure(consumer, [places[1], places[0], places[1]])) == [(near, 2)]
+            bus.away = False
+            monkeypatch.setattr(backlog, "LAG_EVERY_S", 3_600.0)
+            assert list(meter.measure(consumer, places)) == []
+        finally:
+            consumer.close()

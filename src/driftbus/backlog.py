@@ -12,18 +12,26 @@ would have come live; what is ahead waits here, undecoded.
 
 from __future__ import annotations
 
+import logging
+import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 
+from driftbus.errors import Unavailable
 from driftbus.intake import INPUTS
-from driftbus.ports import Record
+from driftbus.ports import Bus, Consumer, Record, TopicPartition
+
+log = logging.getLogger("driftbus.backlog")
 
 # Producers' clocks differ, and batches of different topics are written within each other's time.
 SLACK_MS = 1_000
 # A topic that is not known to be at its end, and of which nothing came for so long, holds nobody back: its
 # part of the broker may be down. Ten steps at their longest: others may be served first.
 STALLED_S = 10.0
+
+# Asking the broker for ends costs a request per partition: often enough for an alert with `for: 1m`.
+LAG_EVERY_S = 5.0
 
 _written_ms = attrgetter("timestamp_ms")
 
@@ -100,3 +108,31 @@ class Backlog:
         if not held:
             self._held.pop(partition, None)
         return taken
+
+
+class LagMeter:
+    """How far a loop is behind, measured every `LAG_EVERY_S` however often it is asked."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._at_s = 0.0
+
+    def measure(
+        self, consumer: Consumer, places: Iterable[tuple[TopicPartition, int, int]]
+    ) -> Iterator[tuple[TopicPartition, int]]:
+        """How many records of each place have not been taken. `places`: partition, how many records of it are
+        held, position of the first that was not taken. Ends early while the broker is away."""
+        now_s = time.monotonic()
+        if now_s < self._at_s + LAG_EVERY_S:
+            return
+        self._at_s = now_s
+        for tp, held, position in places:
+            lag = held
+            if not consumer.at_end(tp):
+                try:
+                    lag = max(0, self._bus.end_offset(*tp, committed=True) - position)
+                except Unavailable as error:
+                    # A number for people is no reason to begin anew; what works needs the broker too.
+                    log.info("the lag is not known: %s", error)
+                    return
+            yield tp, lag

@@ -23,9 +23,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
+from driftbus.backlog import LagMeter
 from driftbus.config import Settings
 from driftbus.counters import Counters
-from driftbus.errors import ConfigError, MissingTopic, StateError, Unavailable
+from driftbus.errors import ConfigError, MissingTopic, StateError
 from driftbus.joining import Joining, Step
 from driftbus.poison import PoisonTally
 from driftbus.ports import Bus, Consumer, Record, TopicPartition, Transaction
@@ -41,8 +42,6 @@ MOST_HELD = 2_000
 # A step ends with the record that brings it to so many events: records may hold thousands of rows each, and a
 # transaction of more takes seconds to deliver.
 EVENTS_PER_STEP = 20_000
-# Asking the broker for ends costs a request per partition: often enough for an alert with `for: 1m`.
-LAG_EVERY_S = 5.0
 # As in `restore.py`: longer than a transaction's timeout (15 s), by which the broker ends what a killed
 # worker left open.
 OPEN_TRANSACTION_LIMIT_S = 60.0
@@ -76,7 +75,7 @@ class Ingest:
         self._positions: dict[TopicPartition, int] = {}
         self._held: dict[TopicPartition, deque[Record]] = {}
         self._poison = PoisonTally()
-        self._lag_at = 0.0
+        self._lag_meter = LagMeter(bus)
 
     def stop(self) -> None:
         """Ask the loop to finish its step, commit and leave the group. Any thread, any signal."""
@@ -201,7 +200,8 @@ class Ingest:
             self._start(consumer)
             if self._fresh:
                 return
-        self._measure_lag(consumer)
+        places = ((tp, len(self._held.get(tp, ())), at) for tp, at in self._positions.items())
+        self.lag.update(self._lag_meter.measure(consumer, places))
         if any(self._held.values()) or self.joining.waiting.has_given_up(time.monotonic()):
             self._step(consumer, transaction)
 
@@ -305,19 +305,3 @@ class Ingest:
             self.ignored[name] += n
         for what, n in step.given_up.items():
             self.given_up[what] = self.given_up.get(what, 0) + n
-
-    def _measure_lag(self, consumer: Consumer) -> None:
-        """Now and then, how many records of each partition have not been taken."""
-        now_s = time.monotonic()
-        if now_s < self._lag_at + LAG_EVERY_S:
-            return
-        self._lag_at = now_s
-        for tp, position in self._positions.items():
-            lag = len(self._held.get(tp, ()))
-            if not consumer.at_end(tp):
-                try:
-                    lag = max(0, self._bus.end_offset(*tp, committed=True) - position)
-                except Unavailable as error:
-                    log.info("the lag is not known: %s", error)
-                    return
-            self.lag[tp] = lag

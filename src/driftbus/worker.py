@@ -20,12 +20,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from driftbus.backlog import Backlog
+from driftbus.backlog import Backlog, LagMeter
 from driftbus.collecting import Collecting
 from driftbus.config import Settings
 from driftbus.core.partition import StepInput, StepResult
 from driftbus.counters import Counters
-from driftbus.errors import StateError, Unavailable
+from driftbus.errors import StateError
 from driftbus.intake import INPUTS, Intake, take_in
 from driftbus.journal import Ranges
 from driftbus.ports import Bus, Consumer, Record, TopicPartition, Transaction
@@ -57,8 +57,6 @@ QUIET_S = 60.0
 JOIN_LIMIT_S = 15.0
 # However long a step gathers, the loop shows so often that it moves: far below any `stall_timeout`.
 LONGEST_POLL_S = 1.0
-# Asking the broker for ends costs a request per input: often enough for an alert with `for: 1m`.
-LAG_EVERY_S = 5.0
 
 
 class Worker:
@@ -88,7 +86,7 @@ class Worker:
         self._publisher: Publisher | None = None
         self._home: dict[str, int] = {}
         self._idle_since: dict[int, float] = {}
-        self._lag_at = 0.0
+        self._lag_meter = LagMeter(bus)
         self._paused: set[TopicPartition] = set()
         self._backlog = Backlog(self._short)
         self._setbacks = Setbacks()
@@ -143,7 +141,8 @@ class Worker:
                 self._restore_some(consumer)
             due = {n: tick for n, tick in self._ticks(consumer).items() if n not in records}
             self._align(consumer)
-            self._measure_lag(consumer)
+            for tp, lag in self._lag_meter.measure(consumer, self._places()):
+                self.lag[self._short[tp.topic], tp.partition] = lag
             if records or due:
                 self._step(consumer, transaction, records, due)
                 collecting.stepped()
@@ -235,25 +234,12 @@ class Worker:
         at_end = consumer.at_end(TopicPartition(self._topics[name], number))
         return at_end and not self._backlog.count(number, name)
 
-    def _measure_lag(self, consumer: Consumer) -> None:
-        """Now and then, how many records of each input are not yet folded."""
-        now = time.monotonic()
-        if now < self._lag_at + LAG_EVERY_S:
-            return
-        self._lag_at = now
+    def _places(self) -> Iterator[tuple[TopicPartition, int, int]]:
+        """Of each input: how many records are held, and where the first one is that is not yet folded."""
         for number, task in self.tasks.items():
             for name in INPUTS:
-                tp = TopicPartition(self._topics[name], number)
-                lag = self._backlog.count(number, name)
-                if not consumer.at_end(tp):
-                    try:
-                        end = self._bus.end_offset(tp.topic, number, committed=True)
-                    except Unavailable as error:
-                        # A number for people is no reason to begin anew; what works needs the broker too.
-                        log.info("the lag is not known: %s", error)
-                        return
-                    lag = max(0, end - task.positions[name])
-                self.lag[name, number] = lag
+                held = self._backlog.count(number, name)
+                yield TopicPartition(self._topics[name], number), held, task.positions[name]
 
     # -- one step ------------------------------------------------------------------------------------
 
