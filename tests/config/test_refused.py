@@ -21,8 +21,8 @@ from tests.config.files import loaded, refused
         (
             "stream_defaults:\n  retrain:\n    cooldwon: 6h",
             ":3: stream_defaults.retrain.cooldwon: 'cooldwon' cannot be used; allowed: categories, cooldown, "
-            "every, kinds, max_attempts, max_wait, min_rows, min_rows_per_class, mode, on_drift, timeout, "
-            "when, without_labels. Did you mean 'cooldown'?",
+            "every, hold_doubtful, kinds, max_attempts, max_wait, min_rows, min_rows_per_class, mode, "
+            "on_drift, timeout, when, without_labels. Did you mean 'cooldown'?",
         ),
         (
             "stream_defaults:\n  retrain:\n    cooldown: 6 hours",
@@ -105,6 +105,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         "stream_defaults: {metrics: {custom: [os.path.nothing]}}",
         "stream_defaults: {metrics: {custom: [no.such.module.Thing]}}",
         "stream_defaults: {false_alarms: often}",
+        "stream_defaults: {false_alarms: 1 per 7d among 0}",
         "stream_defaults: {signals: {custom: {x: {better: bigger}}}}",
         "stream_defaults: {signals: {error: 7}}",
         "stream_defaults: {signals: {error: [adwin, [adwin]]}}",

@@ -38,6 +38,8 @@ def test_a_slow_stream_keeps_to_the_most_and_a_fast_one_to_its_time() -> None:
     assert paced(1_000, 5_000, AlarmBudget(3, 90 * DAY_MS)).rate == pytest.approx(
         3_000 / (90 * DAY_MS), rel=0.01
     )
+    fleet = AlarmBudget(1, 7 * DAY_MS, among=200)
+    assert paced(1_000, 5_000, fleet).rate == pytest.approx(1_000 / (1_400 * DAY_MS), rel=0.01)
     assert paced(0, 5_000).rate == MOST  # no pace can be told
     assert paced(1_000, FIRST_ROWS - 1).rate == MOST
 

@@ -234,5 +234,5 @@ class LiveSource:
             ),
             slices={"region=eu": {"accuracy": 0.91}, "region=us": {"accuracy": 0.89}},
             label_delay_s={"p50": 1800.0, "p95": 86_400.0},
-            false_alarms=BudgetView(1, 90 * 86_400_000, 0.004),
+            false_alarms=BudgetView(1, 90 * 86_400_000, 1, 0.004),
         )  # fmt: skip

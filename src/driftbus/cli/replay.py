@@ -239,7 +239,7 @@ def _progress(unit: str) -> Iterator[Progress]:
 
 def _show(summary: Summary) -> None:
     """The summary, for people, on stderr."""
-    from driftbus.config.values import duration_text
+    from driftbus.config.values import budget_text
 
     for name, counts in summary.streams.items():
         typer.echo(
@@ -248,7 +248,7 @@ def _show(summary: Summary) -> None:
             err=True,
         )
         typer.echo(
-            f"{name}: false alarms: {counts.budget.count} per {duration_text(counts.budget.span_ms)}, "
+            f"{name}: false alarms: {budget_text(counts.budget)}, "
             f"so at most {counts.allowed:.2g} here; {counts.drifts} episodes of concept drift",
             err=True,
         )

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from driftbus.config.model import Document, Stream
 from driftbus.config.settings import Settings
 from driftbus.config.texts import TEXTS
-from driftbus.config.values import duration_text
+from driftbus.config.values import budget_text, duration_text
 from driftbus.core.settings import AlarmBudget, ChallengerSpec, StreamSettings
 
 HEAD = """\
@@ -125,7 +125,7 @@ def _default(key: str, settings: object) -> str | None:
     if (key.startswith("signals.") and value is None) or isinstance(value, ChallengerSpec):
         return "auto"
     if isinstance(value, AlarmBudget):
-        return f"{value.count} per {duration_text(value.span_ms)}"
+        return budget_text(value)
     if key == "metrics.windows":
         return f"[{', '.join(window.text for window in value)}]"
     return _yaml(value if isinstance(value, str | bool | int | float | dict | None) else _plain(value))

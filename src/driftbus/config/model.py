@@ -31,8 +31,8 @@ from driftbus.config.values import (
     Text,
     Texts,
     Windows,
+    budget_text,
     checked_text,
-    duration_text,
     list_of,
     nearest,
     one_of,
@@ -44,7 +44,7 @@ from driftbus.config.values import (
 )
 from driftbus.config.watching import ChallengerField, DetectorsField, MetricClasses, Rules
 from driftbus.core.records import Category, Kind
-from driftbus.core.settings import Limits, Task
+from driftbus.core.settings import AlarmBudget, Limits, Task
 from driftbus.redaction import HIDDEN
 
 # The contract's topics by their short names.
@@ -62,7 +62,7 @@ _NOT_IN_URI = re.compile(r"[\s\x00-\x1f\x7f\"<>\\^`{|}]")
 # What stands in an Authorization header after `Bearer` (RFC 6750), long enough that nobody tries them all.
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,1024}")
 TOKENS = "16 to 1024 of A-Z a-z 0-9 . _ ~ + / = -, such as `openssl rand -hex 32` writes"
-_FALSE_ALARMS = re.compile(r"([0-9]+) per (\S+)")
+_FALSE_ALARMS = re.compile(r"([0-9]+) per (\S+)(?: among ([0-9]+)(?: streams)?)?")
 
 
 def _topic(value: object) -> str:
@@ -119,20 +119,20 @@ def _labels(value: object) -> dict[str, str]:
 
 def _false_alarms(value: object) -> str:
     try:
-        count, span_ms = false_alarms_of(value if isinstance(value, str) else "")
-        if count >= 1 and span_ms > 0:
-            return f"{count} per {duration_text(span_ms)}"
+        budget = false_alarms_of(value if isinstance(value, str) else "")
+        if budget.count >= 1 and budget.span_ms > 0 and budget.among >= 1:
+            return budget_text(budget)
     except (ValueError, PydanticCustomError):
         pass  # said below, with the whole form
-    raise refuse(value, "COUNT per DURATION, such as 1 per 90d")
+    raise refuse(value, "COUNT per DURATION, such as 1 per 90d, or of a fleet, such as 1 per 7d among 200")
 
 
-def false_alarms_of(text: str) -> tuple[int, int]:
-    """The count, and the duration in ms. Raises ValueError or what a duration raises."""
+def false_alarms_of(text: str) -> AlarmBudget:
+    """What `1 per 7d among 200` says. Raises ValueError or what a duration raises."""
     match = _FALSE_ALARMS.fullmatch(text)
     if match is None:
         raise ValueError(text)
-    return int(match[1]), parse_duration_ms(match[2])
+    return AlarmBudget(int(match[1]), parse_duration_ms(match[2]), int(match[3] or 1))
 
 
 def _path(value: object) -> Path:

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 from driftbus.config.environ import merge
 from driftbus.config.model import Stream, false_alarms_of, set_values
 from driftbus.core.settings import (
-    AlarmBudget,
     CustomSignal,
     FeaturePolicy,
     JoinPolicy,
@@ -109,7 +108,7 @@ def _settings(values: dict[str, Any]) -> StreamSettings:
     """The core's settings from what the merged entries set; the rest are the core's own defaults."""
     given = dict(values)
     if "false_alarms" in given:
-        given["false_alarms"] = AlarmBudget(*false_alarms_of(given["false_alarms"]))
+        given["false_alarms"] = false_alarms_of(given["false_alarms"])
     signals = dict(given.pop("signals", {}))
     custom = {name: CustomSignal(**each) for name, each in signals.pop("custom", {}).items()}
     metrics = given.pop("metrics", {})

@@ -78,7 +78,8 @@ TEXTS = {
     "signals.custom": "Signals that producers send: per name `better` (`higher` or `lower`: which direction is no harm) and `detectors`.",
     "challenger": "The River model that learns beside production: `auto` (scaled logistic or linear regression), `off`, or "
     "one by name, with parameters: `{hoeffding_tree: {max_depth: 8}}`.",
-    "false_alarms": "Budget of false alarms of the error, per model version in event time; never more than 0.1 per 100,000 outcomes.",
+    "false_alarms": "Budget of false alarms of the error, per model version in event time; `1 per 7d among 200`: of so many streams "
+    "together. Never more than 0.1 per 100,000 outcomes.",
     "retrain.mode": "`auto`; `propose`: requests are published with status `proposed`; `off`.",
     "retrain.on_drift": "Whether an episode asks for a retrain.",
     "retrain.kinds": "Kinds of change that ask.",

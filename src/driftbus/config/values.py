@@ -16,7 +16,7 @@ from pydantic import PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from driftbus.config.document import WrittenFloat, WrittenInt
-from driftbus.core.settings import MetricWindow, Rule, Scalar
+from driftbus.core.settings import AlarmBudget, MetricWindow, Rule, Scalar
 
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 # A century: far beyond any use, and every sum with an epoch stays within 64 bits.
@@ -95,6 +95,12 @@ def duration_text(ms: int) -> str:
         if ms and ms % UNITS_MS[unit] == 0:
             return f"{ms // UNITS_MS[unit]}{unit}"
     return f"{ms}ms"
+
+
+def budget_text(budget: AlarmBudget) -> str:
+    """A budget of false alarms as the configuration writes it."""
+    among = "" if budget.among == 1 else f" among {budget.among}"
+    return f"{budget.count} per {duration_text(budget.span_ms)}{among}"
 
 
 def parse_window(value: object) -> MetricWindow:

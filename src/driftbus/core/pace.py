@@ -91,7 +91,8 @@ class Pace:
     def _allowed(self) -> float:
         if not self._gap_ms:  # all of one time: there is no pace to know
             return MOST
-        return min(max(self._budget.count * self._gap_ms / self._budget.span_ms, LEAST), MOST)
+        budget = self._budget
+        return min(max(budget.count * self._gap_ms / budget.span_ms / budget.among, LEAST), MOST)
 
     def dump(self) -> Any:
         """As JSON-able values."""

@@ -71,7 +71,7 @@ class Probe:
     @classmethod
     def of(cls, counts: Ints, smooth: Sequence[bool]) -> Probe:
         """The classifier of these counts (`Counts.counts`)."""
-        priors = _weights(counts[:GROUPS] + 0.5)
+        priors = _weights(counts[:GROUPS].astype(float) + 0.5)
         rows = counts[GROUPS:].reshape(-1, PARTS, GROUPS).astype(float)
         rows = np.where(np.array(smooth)[:, None, None], _smoothed(rows), rows)
         seen = rows.sum(axis=1)[:, None]

@@ -39,11 +39,12 @@ class JoinPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AlarmBudget:
-    """False alarms of drift of a stream's error that are accepted: `count` in `span_ms` of event time, and
-    never more than 0.1 per 100,000 outcomes (`detectors.budget.MOST`)."""
+    """False alarms of drift of the error that are accepted: `count` in `span_ms` of event time, of one stream
+    or of `among` of them together, and never more than 0.1 per 100,000 outcomes (`detectors.budget.MOST`)."""
 
     count: int = 1
     span_ms: int = 90 * DAY_MS
+    among: int = 1
 
 
 @dataclass(frozen=True, slots=True)

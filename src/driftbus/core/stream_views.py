@@ -115,7 +115,7 @@ def stream_detail(monitor: StreamMonitor, partition: int) -> StreamDetail:
         features=version.features.summary() if version else (),
         slices={name: p.read() for name, p in version.slices.items()} if version else {},
         label_delay_s=ledger.delay_quantiles_s((0.5, 0.95)),
-        false_alarms=BudgetView(budget.count, budget.span_ms, monitor.false_alarms_allowed),
+        false_alarms=BudgetView(budget.count, budget.span_ms, budget.among, monitor.false_alarms_allowed),
     )
 
 

@@ -82,11 +82,12 @@ class Estimated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """False alarms of the error that are accepted: `count` in `span_ms` of event time; `allowed` is what that
-    came to so far, at the most."""
+    """False alarms of the error that are accepted: `count` in `span_ms` of event time, of `among` streams
+    together; `allowed` is what that came to so far, of this stream, at the most."""
 
     count: int
     span_ms: int
+    among: int
     allowed: float
 
 

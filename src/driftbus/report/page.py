@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from driftbus.config.values import duration_text
+from driftbus.config.values import budget_text
 from driftbus.report.chart import draw
 from driftbus.report.comparison import comparison
 from driftbus.report.episodes import (
@@ -175,7 +175,7 @@ def _summary(each: StreamReport) -> str:
     )
     budget = record.monitor.settings.false_alarms
     said += (
-        f"The budget of false alarms of the error is {budget.count} per {duration_text(budget.span_ms)}, "
+        f"The budget of false alarms of the error is {budget_text(budget)}, "
         f"here {record.monitor.false_alarms_allowed:.2g} at the most."
     )
     if record.monitor.defect is not None:

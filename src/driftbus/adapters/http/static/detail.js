@@ -165,7 +165,7 @@ function about(detail) {
     ["predictions", count(view.predictions_total)], ["outcomes", count(view.outcomes_total)],
     ["last prediction", moment(view.last_prediction_ms)],
     ["shown by worker", detail.worker ?? "–"],
-    ...(budget ? [["false alarms of the error", `${count(budget.count)} per ${duration(budget.span_ms)} allowed, ${level(budget.allowed)} so far at most`]] : []),
+    ...(budget ? [["false alarms of the error", `${count(budget.count)} per ${duration(budget.span_ms)}${budget.among > 1 ? ` among ${count(budget.among)}` : ""} allowed, ${level(budget.allowed)} so far at most`]] : []),
     ...(reset ? [["begun anew", h("span", {}, `${reset.what.join(", ")} (${reset.why}), `, moment(reset.ts_ms))]] : []),
   ])];
 }
