@@ -102,7 +102,7 @@ def line(story: Story) -> str:
             f"{data['category']:10}",
             f"{data['kind']:12} {data['confidence']:4.2f}",
             f"{state:9}",
-            f"{first['name']} {number(first['before'])} → {number(first['after'])}",
+            f"{first['name']} {number(first['before'])} → {number(first['after'])}{_in_slice(data, first)}",
             data["episode_id"],
         ]
     )
@@ -120,7 +120,8 @@ def explained(story: Story) -> str:
     paragraphs = [
         f"Episode {data['episode_id']} of stream {data['stream']}{model}",
         "",
-        f"{CATEGORIES.get(data['category'], data['category'])} {_kind(data)} {ended}",
+        f"{CATEGORIES.get(data['category'], data['category'])}{only_where(data.get('slice'))} "
+        f"{_kind(data)} {ended}",
         f"It began at {minute(onset['ts'])} (between {minute(onset['earliest'])} and "
         f"{minute(onset['latest'])}) and was found at {minute(opened['detected_at'])}, after {counted}.",
     ]
@@ -168,6 +169,21 @@ RESOLUTIONS = {
     "dismissed": "somebody said that it is none",
     "timed_out": "it had its time",
 }
+
+
+def only_where(which: Any) -> str:
+    """A sentence on the one slice that a change is of, after another; nothing without one."""
+    if not isinstance(which, Mapping) or not which:
+        return ""
+    return f" Only where {' and '.join([f'{name} = {value}' for name, value in which.items()])}."
+
+
+def _in_slice(data: Event, first: Event) -> str:
+    """The slice, where the signal does not name it."""
+    which = data.get("slice")
+    if not isinstance(which, Mapping) or not which or "/" in first["name"]:
+        return ""
+    return f" in {', '.join([f'{name}={value}' for name, value in which.items()])}"
 
 
 def _kind(data: Event) -> str:

@@ -20,6 +20,7 @@ from driftbus.core.records import (
     SignalEvidence,
     Status,
 )
+from driftbus.core.slices_counted import Key, SliceCounts
 
 # Signals told per episode: with more, a reader looks at the stream's page anyway, and events stay small.
 MAX_SIGNALS = 20
@@ -37,10 +38,12 @@ class Moment(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A version's history of outcomes (seq in `outcomes`), and places of its predictions (input offsets)."""
+    """A version's history of outcomes (seq in `outcomes`), places of its predictions (input offsets), and the
+    counts of its slices where they are watched."""
 
     outcomes: History
     predictions: Places
+    slices: SliceCounts | None = None
 
     def of(self, category: Category) -> History | Places:
         """Those that an episode of this category is about."""
@@ -53,7 +56,8 @@ class Alarm:
     down, 0 unknown; `before`, `after` levels; `since`: rows (of the history it belongs to: outcomes for
     concept, predictions else) from the presumed onset to now, None if the detector does not say;
     `evidence` its statistic; `standing` what it is worth (`core.probes`); `caution` nats that its
-    confirmation takes beyond the usual, as the budget of false alarms had it then (`core.pace`)."""
+    confirmation takes beyond the usual, as the budget of false alarms had it then (`core.pace`); `slice` the
+    number of the slice whose error it is about (`core.slices`), None: of the whole."""
 
     signal: str
     detector: str
@@ -65,6 +69,7 @@ class Alarm:
     evidence: float
     standing: Standing = "asks"
     caution: float = 0.0
+    slice: int | None = None
 
 
 class Told(NamedTuple):
@@ -74,6 +79,7 @@ class Told(NamedTuple):
     earliest: int
     latest: int
     after: float
+    slice: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -85,7 +91,8 @@ class Episode:
     many rises in a row, each before the one before had settled; `earlier`: the state that has returned.
     `fitted`: judged by the error's history, else by alarms alone. `next_look`, `last_alarm` and
     `quiet_until` (no small news before) count rows of the history it belongs to. `news`: a signal has
-    joined since the last event.
+    joined since the last event. `slice`: the one that explains the change; `local`: it was found there, and
+    is judged by the slice's own rows.
     """
 
     episode_id: str
@@ -108,6 +115,13 @@ class Episode:
     lasting: float = 0.0
     steps: int = 1
     earlier: EarlierState | None = None
+    slice: dict[str, str] | None = None
+    local: bool = False
+
+    @property
+    def judged(self) -> str:
+        """The signal whose levels the error's rows give."""
+        return slice_signal(self.slice) if self.local and self.slice else "error"
 
     def absorb(self, alarm: Alarm, seen: int) -> None:
         """A further alarm: the signal joins, or its level and evidence are brought up to date."""
@@ -137,7 +151,7 @@ class Episode:
         self.events += 1
         self.news = False
         first = next(iter(self.signals.values()))
-        self.told = Told(self.kind, self.onset.earliest, self.onset.latest, first.after)
+        self.told = Told(self.kind, self.onset.earliest, self.onset.latest, first.after, self.slice)
         # Labels come in any order, so a row can be younger than the record that decided: never say so.
         ts = min(self.onset.ts, moment.ts)
         onset = replace(
@@ -157,7 +171,7 @@ class Episode:
             confidence=self.confidence,
             onset=onset,
             signals=tuple(self.signals.values()),
-            slice=None,
+            slice=self.slice,
             detected_at=moment.ts,
             outcomes_seen=moment.outcomes_seen,
             predictions_seen=moment.predictions_seen,
@@ -192,6 +206,16 @@ def signal_evidence(alarm: Alarm) -> SignalEvidence:
     return SignalEvidence(
         alarm.signal, figure(alarm.before), figure(alarm.after), alarm.detector, figure(alarm.evidence)
     )
+
+
+def slice_signal(which: Mapping[str, str]) -> str:
+    """The error of a slice, as a signal."""
+    return "error/" + ",".join([f"{name}={value}" for name, value in which.items()])
+
+
+def slice_of(key: Key) -> dict[str, str]:
+    """A slice as events have it."""
+    return {key[0]: key[1]}
 
 
 def _agreed(names: str, name: str) -> str:

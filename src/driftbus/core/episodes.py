@@ -6,6 +6,7 @@
 A **concept** episode opens when FOCuS decides or the error's history confirms another alarm; from then on the
 history alone judges. It is settled when the new level has held, which is then the reference, and has passed
 when the error fell back; a further alarm is a second change where no ramp explains both (`core.splits`).
+One found in a slice (`local`) is judged by the slice's rows, and is one of the whole if the rest rises, too.
 **Other** categories open on the alarm, and are settled when none has come for a while. One open per category.
 """
 
@@ -16,7 +17,17 @@ from dataclasses import replace
 from typing import Any
 
 from driftbus.core.cries import Cries
-from driftbus.core.episode import LABELLED, Alarm, Episode, Moment, Rows, identity, signal_evidence
+from driftbus.core.episode import (
+    LABELLED,
+    Alarm,
+    Episode,
+    Moment,
+    Rows,
+    agreeing,
+    identity,
+    signal_evidence,
+    slice_of,
+)
 from driftbus.core.history import Columns, History
 from driftbus.core.kinds import STAIRCASE, Returned, name_kind
 from driftbus.core.label_mix import is_of_the_mix
@@ -31,6 +42,10 @@ from driftbus.core.outlook import (
 )
 from driftbus.core.places import Places
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
+from driftbus.core.slices import TURN
+from driftbus.core.slices_counted import SliceCounts
+from driftbus.core.slices_located import Located, locate
+from driftbus.core.slices_told import SETTLE_ROWS, Rise, explain, found_in, key_of, rise_in, signals_of
 from driftbus.core.splits import level_between, two_changes
 from driftbus.core.steps import scan
 from driftbus.core.verdict import Verdict, judge
@@ -65,6 +80,7 @@ class Episodes:
     ) -> None:
         self._stream, self._version, self._role, self._labels = stream, model_version, role, labels
         self._policy = policy or EpisodePolicy()
+        self._slice_policy = replace(self._policy, settle_rows=min(SETTLE_ROWS, self._policy.settle_rows))
         self._episodes: dict[Category, Episode] = {}
         self._cries = Cries()
         self.new_classes: Mapping[str, int] = {}  # see `core.label_mix`; whoever calls keeps it up to date
@@ -107,14 +123,16 @@ class Episodes:
 
     def on_alarm(self, alarm: Alarm, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """An alarm at the newest row of its history."""
+        if alarm.slice is not None:
+            return self._on_slice_alarm(alarm, moment, rows)
         history = rows.of(alarm.category)
         episode = self._episodes.get(alarm.category)
-        if episode is not None:
+        if episode is not None and not episode.local:
             episode.absorb(alarm, history.seen)
             if episode.fitted and alarm.standing == "decides" and alarm.direction > 0:
                 self._cries.second = (rows.outcomes.rows_ago(alarm.since or 1)[0], alarm)
                 self._cries.second_until = history.seen + self._policy.retry_rows
-                return self._split(episode, moment, rows.outcomes)
+                return self._split(episode, moment, rows)
             if not episode.fitted and episode.news:
                 episode.next_look = min(episode.next_look, history.seen + JOIN_PREDICTIONS)
             return []
@@ -130,19 +148,19 @@ class Episodes:
             self._cries.hold(alarm, history.seen)
             return []
         self._cries.ask(alarm, history.seen, self._policy.retry_rows)
-        return self._try_to_confirm(moment, rows.outcomes, decided=alarm.standing == "decides")
+        return self._try_to_confirm(moment, rows, decided=alarm.standing == "decides")
 
     def checkpoint(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Look again: confirm waiting alarms, refit, update, settle. Nothing happens before it is due."""
         events: list[DriftEvent] = []
         if self._cries.waiting and rows.outcomes.seen >= self._cries.next_try:
-            events += self._try_to_confirm(moment, rows.outcomes)
+            events += self._try_to_confirm(moment, rows)
         for episode in self.open:
             history = rows.of(episode.category)
             if history.seen < episode.next_look:
                 continue
             if episode.fitted:
-                events += self._look_at_error(episode, moment, rows.outcomes)
+                events += self._look_at_error(episode, moment, rows)
             else:
                 events += self._look_at_alarms(episode, moment, history)
         return events
@@ -153,7 +171,7 @@ class Episodes:
         for episode in self.open:
             if moment.ts >= episode.opened_at + self._policy.limit_ms:
                 if episode.fitted:
-                    self._start_reference(rows.outcomes, episode.onset.seq, episode.onset.seq)
+                    self._make_normal(episode, rows, episode.onset.seq, episode.onset.seq)
                 events.append(self._close(episode, "timed_out", moment))
         return events
 
@@ -169,22 +187,26 @@ class Episodes:
             if episode.episode_id == episode_id:
                 if episode.fitted:
                     onset = episode.onset.seq
-                    self._start_reference(rows.outcomes, onset if accept else 0, onset)
+                    self._make_normal(episode, rows, onset if accept else 0, onset)
                 return [self._close(episode, "dismissed", moment)]
         return []
 
-    def _try_to_confirm(self, moment: Moment, history: History, *, decided: bool = False) -> list[DriftEvent]:
+    def _try_to_confirm(self, moment: Moment, rows: Rows, *, decided: bool = False) -> list[DriftEvent]:
+        history = rows.outcomes
         # A world that was worse for long hides a rise on today's level: judge from where it got better.
         self._reference = better_since(history.columns(self._reference), self._reference)
         columns = history.columns(self._reference)
         step = scan(columns)
-        if self._policy.believes(step, columns, decided, self._cries.caution):
+        if step is not None and self._policy.believes(step, columns, decided, self._cries.caution):
             verdict = judge(columns)
             if verdict is not None:
                 onset = int(columns.first_seq[verdict.onset])
                 if is_of_the_mix(history, self._reference, onset, self.new_classes):
                     return self._tell_of_labels(moment, history)
-                return [self._open_on_error(verdict, columns, moment, history)]
+                located = self._locate(rows, self._reference, onset, step.dispersion)
+                told = self._tell_of_rise(verdict, columns, located, moment, rows)
+                if told:
+                    return told
         cries = self._cries
         if history.seen >= cries.until:
             cries.waiting.clear()
@@ -202,10 +224,119 @@ class Episodes:
         episode.absorb(alarm, history.seen)
         return []
 
-    def _split(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
+    def _tell_of_rise(
+        self, verdict: Verdict, columns: Columns, located: Located | None, moment: Moment, rows: Rows
+    ) -> list[DriftEvent]:
+        """The error of the whole has risen, in one slice (`located`) or elsewhere too."""
+        local, told = self._episodes.get("concept"), None
+        if located is not None and rows.slices is not None:
+            told = rows.slices.told.get(located.number)
+            if local is not None:
+                return []  # what is known already
+            if told is not None and told >= self._reference:
+                # What has been told of the slice and has become normal there reaches the whole now.
+                self._reference = told
+                self._cries.waiting.clear()
+                return []
+        events = []
+        if local is not None:
+            if int(columns.first_ts[verdict.earliest]) <= local.onset.latest:
+                return [self._widen(local, verdict, columns, moment, rows.outcomes)]
+            events = [self._settle(local, moment, rows)]
+        opened = self._open_on_error(verdict, columns, moment, rows.outcomes)
+        if located is not None and rows.slices is not None:
+            explain(opened, located, rows.slices, self._reference, opened.onset.seq)
+        return [*events, self._tell(opened, "opened", None, moment)]
+
+    def _locate(
+        self, rows: Rows, reference: int, onset: int, dispersion: float, told: int | None = None
+    ) -> Located | None:
+        return None if rows.slices is None else locate(rows.slices, reference, onset, dispersion, told)
+
+    def _widen(
+        self, local: Episode, verdict: Verdict, columns: Columns, moment: Moment, history: History
+    ) -> DriftEvent:
+        """What was found in a slice is everywhere: the same episode, now judged by all rows."""
+        signals = self._cries.take_evidence(history.seen - self._policy.retry_rows)
+        signals["error"] = replace(signals["error"], detector=local.signals["error"].detector)
+        local.signals = signals
+        local.local, local.slice = False, None
+        take_verdict(local, verdict, columns)
+        name_kind(local, self.returned)
+        local.next_look, local.quiet_until = history.seen + LOOK_ROWS, history.seen + QUIET_ROWS
+        return self._tell(local, "updated", None, moment)
+
+    def _on_slice_alarm(self, alarm: Alarm, moment: Moment, rows: Rows) -> list[DriftEvent]:
+        """An alarm of the error of one slice."""
+        counts, number, seen = rows.slices, alarm.slice, rows.outcomes.seen
+        if counts is None or number is None or number not in counts.keys:
+            return []
+        episode = self._episodes.get("concept")
+        if episode is not None and not episode.local:
+            # Part of it; perhaps it is all of it.
+            episode.next_look = min(episode.next_look, seen + LOOK_ROWS)
+            return []
+        reference = max(self._reference, counts.floors.get(number, 0))
+        if alarm.direction < 0:
+            columns = counts.columns(number, reference)
+            counts.floors[number] = improved_since(columns, reference, self._policy)
+            return []
+        if episode is None:
+            found = found_in(counts, number, self._reference, self._policy)
+            if found is None:
+                return []
+            rise, located = found
+            if located is None:
+                # Not of this slice alone: where it is real, the whole shows it.
+                asks = replace(alarm, standing="asks", slice=None)
+                self._cries.ask(asks, seen, self._policy.retry_rows)
+                return self._try_to_confirm(moment, rows)
+            return [self._open_on_slice(rise, located, alarm, moment, rows.outcomes, counts)]
+        if counts.keys[number] == key_of(episode):
+            episode.signals[episode.judged] = agreeing(episode.signals[episode.judged], alarm)
+            return []
+        # Another slice: a second change where it began later, and the first explains nothing of it.
+        found = found_in(counts, number, max(self._reference, episode.onset.seq), self._policy)
+        if found is None:
+            return []
+        rise, located = found
+        if located is None or located.number != number:
+            return []
+        if int(rise.columns.first_ts[rise.verdict.earliest]) <= episode.onset.latest:
+            return []
+        closed = self._settle(episode, moment, rows)
+        return [closed, self._open_on_slice(rise, located, alarm, moment, rows.outcomes, counts)]
+
+    def _open_on_slice(
+        self,
+        rise: Rise,
+        located: Located,
+        alarm: Alarm,
+        moment: Moment,
+        history: History,
+        counts: SliceCounts,
+    ) -> DriftEvent:
+        key = counts.keys[located.number]
+        signals = signals_of(key, located, alarm.detector)
+        onset = fitted_onset(rise.verdict, rise.columns)
+        episode = self._new("concept", moment, signals, onset, True, history)
+        episode.slice, episode.local = slice_of(key), True
+        take_verdict(episode, rise.verdict, rise.columns)
+        name_kind(episode, None)
+        episode.next_look = history.seen + 2 * TURN
+        episode.quiet_until = history.seen + counts.rows_since(episode.onset.seq) // 2 + QUIET_ROWS
+        return self._tell(episode, "opened", None, moment)
+
+    def _settle(self, local: Episode, moment: Moment, rows: Rows) -> DriftEvent:
+        """What was found in a slice is normal there from its onset on."""
+        self._make_normal(local, rows, local.onset.seq, local.onset.seq)
+        return self._close(local, "settled", moment)
+
+    def _split(self, episode: Episode, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Is a further alarm a second change, which no ramp explains? Then the first one is settled."""
         if self._cries.second is None or episode.steps >= STAIRCASE:
             return []  # the further steps of a staircase are one change
+        history = rows.outcomes
         seq, alarm = self._cries.second
         columns = history.columns(self._reference)
         if not two_changes(columns, episode.onset.seq, seq):
@@ -213,18 +344,17 @@ class Episodes:
                 self._cries.second = None
             return []
         self._start_reference(history, episode.onset.seq, level_between(columns, seq))
-        return [self._close(episode, "settled", moment), *self._go_on(episode, alarm, moment, history)]
+        return [self._close(episode, "settled", moment), *self._go_on(episode, alarm, moment, rows)]
 
-    def _go_on(self, last: Episode, alarm: Alarm, moment: Moment, history: History) -> list[DriftEvent]:
+    def _go_on(self, last: Episode, alarm: Alarm, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """An alarm that came during the last episode now stands for itself."""
+        history = rows.outcomes
         self._in_a_row = last.steps + 1, history.seen + self._policy.retry_rows
         self._cries.waiting.clear()
         self._cries.ask(alarm, history.seen, self._policy.retry_rows)
-        return self._try_to_confirm(moment, history, decided=True)
+        return self._try_to_confirm(moment, rows, decided=True)
 
-    def _open_on_error(
-        self, verdict: Verdict, columns: Columns, moment: Moment, history: History
-    ) -> DriftEvent:
+    def _open_on_error(self, verdict: Verdict, columns: Columns, moment: Moment, history: History) -> Episode:
         signals = self._cries.take_evidence(history.seen - self._policy.retry_rows)
         episode = self._new("concept", moment, signals, fitted_onset(verdict, columns), True, history)
         steps, until = self._in_a_row
@@ -233,7 +363,7 @@ class Episodes:
         name_kind(episode, None)
         episode.next_look = history.seen + LOOK_ROWS
         episode.quiet_until = history.seen + QUIET_ROWS
-        return self._tell(episode, "opened", None, moment)
+        return episode
 
     def _open_on_alarm(self, alarm: Alarm, moment: Moment, history: History | Places) -> DriftEvent:
         # Without a width of the detector's own, all that is known is that it was not long ago.
@@ -287,31 +417,75 @@ class Episodes:
             return [self._tell(episode, "updated", None, moment)]
         return []
 
-    def _look_at_error(self, episode: Episode, moment: Moment, history: History) -> list[DriftEvent]:
-        if split := self._split(episode, moment, history):
+    def _look_at_error(self, episode: Episode, moment: Moment, rows: Rows) -> list[DriftEvent]:
+        history, counts, local = rows.outcomes, rows.slices, episode.local
+        if not local and (split := self._split(episode, moment, rows)):
             return split
-        columns = history.columns(self._reference)
-        outlook = look(columns, episode.onset.seq, episode.signals["error"].before, self._policy)
-        gap = min(max(outlook.since_onset // 8, LOOK_ROWS), MOST_LOOK_ROWS)
-        episode.next_look = history.seen + gap
+        columns, policy = self._judged_by(episode, rows)
+        if not len(columns.n):
+            return [self._close(episode, "timed_out", moment)]  # its slice is not watched any more
+        outlook = look(columns, episode.onset.seq, episode.signals[episode.judged].before, policy)
+        rows_since, least, most = outlook.since_onset, LOOK_ROWS, MOST_LOOK_ROWS
+        if local and counts is not None:
+            rows_since, least, most = counts.rows_since(episode.onset.seq), 2 * TURN, 16 * TURN
+        episode.next_look = history.seen + min(max(rows_since // 8, least), most)
         if outlook.verdict is not None:
             take_verdict(episode, outlook.verdict, columns)
-        name_kind(episode, self.returned)
+        name_kind(episode, None if local else self.returned)
         # What comes down again may be a storm: while it does, nobody should train on it.
         episode.moving = episode.moving or outlook.falling
         if outlook.resolution is not None:
             level_from = int(columns.first_seq[outlook.level_from])
             # After what has passed the world is the old one: its rows stay good to train on.
             settled = outlook.resolution == "settled"
-            self._start_reference(history, episode.onset.seq if settled else 0, level_from)
-            second = self._cries.second if settled else None
+            self._make_normal(episode, rows, episode.onset.seq if settled else 0, level_from)
+            second = self._cries.second if settled and not local else None
             closed = self._close(episode, outlook.resolution, moment)
-            return [closed] if second is None else [closed, *self._go_on(episode, second[1], moment, history)]
-        news = is_news(episode, history.seen, moment.ts, self._policy)
+            return [closed] if second is None else [closed, *self._go_on(episode, second[1], moment, rows)]
+        if counts is not None and counts.keys and outlook.verdict is not None:
+            self._place(episode, columns, rows)
+        news = is_news(episode, history.seen, moment.ts, policy)
         if news and episode.events <= self._policy.max_updates:
-            episode.quiet_until = history.seen + outlook.since_onset // 2 + QUIET_ROWS
+            episode.quiet_until = history.seen + rows_since // 2 + QUIET_ROWS
             return [self._tell(episode, "updated", None, moment)]
         return []
+
+    def _judged_by(self, episode: Episode, rows: Rows) -> tuple[Columns, EpisodePolicy]:
+        """The bins of what an episode is about."""
+        if not episode.local or rows.slices is None:
+            return rows.outcomes.columns(self._reference), self._policy
+        number = rows.slices.number_of(key_of(episode))
+        floor = max(self._reference, rows.slices.floors.get(-1 if number is None else number, 0))
+        return rows.slices.columns(-1 if number is None else number, floor), self._slice_policy
+
+    def _place(self, episode: Episode, columns: Columns, rows: Rows) -> None:
+        """Which slice explains an open episode, by what has come since."""
+        counts, step = rows.slices, scan(columns)
+        if counts is None or step is None:
+            return
+        told = None if episode.slice is None else counts.number_of(key_of(episode))
+        located = self._locate(rows, self._reference, episode.onset.seq, step.dispersion, told)
+        if not episode.local:
+            explain(episode, located, counts, self._reference, episode.onset.seq)
+        elif located is not None and located.number != told:
+            rise = rise_in(counts, located.number, self._reference, self._policy)
+            if rise is not None:
+                detector = episode.signals[episode.judged].detector
+                key = counts.keys[located.number]
+                episode.signals, episode.slice = signals_of(key, located, detector), slice_of(key)
+                take_verdict(episode, rise.verdict, rise.columns)
+
+    def _make_normal(self, episode: Episode, rows: Rows, cut_seq: int, level_seq: int) -> None:
+        """What an episode found is the reference from now on, from `level_seq` on: of its slice, or of all
+        (then rows before `cut_seq` are of another world)."""
+        if not episode.local or rows.slices is None:
+            self._start_reference(rows.outcomes, cut_seq, level_seq)
+            return
+        number = rows.slices.number_of(key_of(episode))
+        if number is not None:
+            rows.slices.floors[number] = level_seq
+            if cut_seq:
+                rows.slices.told[number] = episode.onset.seq
 
     def _start_reference(self, history: History, onset_seq: int, level_seq: int) -> None:
         """Rows before the onset are of another world; the new level is judged from `level_seq` on."""

@@ -489,7 +489,9 @@ class StreamMonitor:
         for event in map(self.people.mark, events):
             self.ledger.drift(event, version.role)
             out.append((pos, event))
-            if version is self.production and event.category == "concept" and self.states is not None:
+            # A change that was found in a slice is no other state of the world.
+            whole = event.category == "concept" and event.signals[0].name == "error"
+            if version is self.production and whole and self.states is not None:
                 self.states.hear(event)
             if version is self.production and self.people.asks(event):
                 self.policy.on_drift_event(event)

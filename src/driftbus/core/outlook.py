@@ -168,15 +168,16 @@ def take_verdict(episode: Episode, verdict: Verdict, columns: Columns) -> None:
     if not (onset.earliest <= known.earliest and known.latest <= onset.latest):
         episode.onset = onset
     episode.moving = verdict.moving
-    error = episode.signals["error"]
-    episode.signals["error"] = SignalEvidence(
-        "error", figure(verdict.before), figure(verdict.after), error.detector, figure(verdict.llr)
+    name = episode.judged
+    detector = episode.signals[name].detector
+    episode.signals[name] = SignalEvidence(
+        name, figure(verdict.before), figure(verdict.after), detector, figure(verdict.llr)
     )
 
 
 def is_news(episode: Episode, seen: int, now: int, policy: EpisodePolicy) -> bool:
     """Whether an open episode has changed enough to be told again, after `seen` rows, at `now` (ms)."""
-    told, error = episode.told, episode.signals["error"]
+    told, error = episode.told, episode.signals[episode.judged]
     if told is None or (episode.kind != told.kind and episode.kind != "undetermined"):
         return True
     if seen < episode.quiet_until:
@@ -186,4 +187,4 @@ def is_news(episode: Episode, seen: int, now: int, policy: EpisodePolicy) -> boo
     moved = not told.earliest - slack <= episode.onset.ts <= told.latest + slack
     rise = max(abs(told.after - error.before), policy.min_rise)
     grown = abs(error.after - told.after) > 0.5 * rise
-    return episode.news or moved or grown or episode.kind != told.kind
+    return episode.news or moved or grown or episode.kind != told.kind or episode.slice != told.slice

@@ -53,6 +53,8 @@ VERSIONS: dict[str, int] = {
 }
 # What another task makes another: all that is learned of outcomes.
 LABELLED = frozenset({"error", "log_loss", "challenger", "challenger_gap", "metrics", "history", "states"})
+# What makes slices, and the counts that judge their episodes, others.
+SLICED = frozenset({"error", "history", "feature_policy"})
 # Twelve hexadecimal digits: a change goes unseen once in 3e14 changes, and a snapshot stays small.
 _DIGITS = 12
 _ANY_CUSTOM = "custom/*"
@@ -119,7 +121,9 @@ def left_open(
 
     history = "history" in anew
     ends = [
-        history if _by_history(one) else all(over(signal["name"]) for signal in one["signals"])
+        bool(SLICED.intersection(anew) if one["local"] else history)
+        if _by_history(one)
+        else all(over(signal["name"]) for signal in one["signals"])
         for one in episodes["episodes"]
     ]
     stay = [one for one, end in zip(episodes["episodes"], ends, strict=True) if not end]

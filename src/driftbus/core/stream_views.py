@@ -138,6 +138,7 @@ def _open(episode: Episode, monitor: StreamMonitor, version: VersionMonitor) -> 
         onset_latest_ms=onset.latest,
         opened_ms=monitor.ledger.opened_at.get(episode.episode_id, onset.latest),
         signals=tuple(episode.signals.values()),
+        slice=episode.slice,
         model_version=version.model_version,
         role=version.role,
         muted=episode.episode_id in people.muted or people.is_muted(monitor.clock),

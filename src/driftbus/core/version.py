@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from driftbus.core.label_mix import Classes, marked
 from driftbus.core.labelled import gaps_of, log_losses
 from driftbus.core.metrics import Performance
 from driftbus.core.pace import Pace
-from driftbus.core.parts import begins_anew, left_open
+from driftbus.core.parts import SLICED, begins_anew, left_open
 from driftbus.core.places import Places
 from driftbus.core.records import Category, Correction
 from driftbus.core.settings import Limits, SignalPlan, StreamSettings
@@ -32,6 +32,8 @@ from driftbus.core.signals import (
     regression_rule,
     score_rule,
 )
+from driftbus.core.slices import SliceHit, SliceWatch, may_be_shown
+from driftbus.core.slices_counted import SliceCounts
 from driftbus.core.task import outcome_error
 from driftbus.core.views import Estimated
 from driftbus.core.watched import LABEL_SIGNAL, named_rule, rule_of, squared_error_rule
@@ -82,6 +84,7 @@ class VersionMonitor:
         self.prediction_signals: set[str] = set()
         self.label_signals: set[str] = set()
         self.rows = Rows(self._new_history(), Places())
+        self.slice_watch = self._new_slice_watch()
         rule_windows = tuple(rule.window for rule in settings.retrain.rules)
         self.windows = tuple(dict.fromkeys(settings.windows + rule_windows))
         self.performance = self._performance(self.windows)
@@ -96,6 +99,17 @@ class VersionMonitor:
     def _new_history(self) -> History:
         """Its classes are labels, and labels that were predicted wrongly."""
         return History(2 * self.setup.limits.max_classes, windows=False)
+
+    def _new_slice_watch(self) -> SliceWatch | None:
+        """Of 0/1 errors of a version in production, under `auto`; `rows` is to hold their counts."""
+        settings, limits = self.setup.settings, self.setup.limits
+        watched = self.setup.task == "classification" and settings.signals.error is None
+        if not watched or self.role != "production" or not limits.max_slices:
+            self.rows = self.rows._replace(slices=None)
+            return None
+        counts = SliceCounts()
+        self.rows = self.rows._replace(slices=counts)
+        return SliceWatch(settings, limits, counts)
 
     def _performance(self, windows: tuple[Any, ...], custom: bool = True) -> Performance:
         settings = self.setup.settings
@@ -171,18 +185,33 @@ class VersionMonitor:
         self, rule: Callable[[SignalPlan], SignalRule], rows: OutcomeColumns, alarms: list[PosAlarm]
     ) -> None:
         """The error, up to each row at which the budget's rate is reckoned anew."""
-        pos, errors, tss, pace = rows.pos, rows.errors, rows.tss, self.pace
+        pos, errors, tss, pace, watch = rows.pos, rows.errors, rows.tss, self.pace, self.slice_watch
+        start, stop = 0, len(pos)
         if self.setup.task == "classification":
             first = pace.first_ts if pace.rows else tss[0]
             self.classes.meet(rows.seqs, rows.labels, tss, first, pace.newest_ts)
         while (left := pace.left) <= len(errors):
             self._observe("error", rule, errors[:left], pos[:left], "concept", alarms)
+            if watch is not None:
+                self._hear_slices(watch.observe(rows, start, start + left, pace.rate), rows.pos, alarms)
             pace.take(tss[:left])
             self._keep_to_budget()
+            start += left
             pos, errors, tss = pos[left:], errors[left:], tss[left:]
         if errors:
             self._observe("error", rule, errors, pos, "concept", alarms)
+            if watch is not None:
+                self._hear_slices(watch.observe(rows, start, stop, pace.rate), rows.pos, alarms)
             pace.take(tss)
+
+    def _hear_slices(self, hits: Sequence[SliceHit], pos: Sequence[int], alarms: list[PosAlarm]) -> None:
+        for row, number, hit in hits:
+            found = SignalHit(
+                *(row, "error", "focus_bernoulli", hit.direction, hit.before, hit.after, hit.since),
+                evidence=hit.evidence,
+                standing="decides",
+            )
+            alarms.append((pos[row], replace(_alarm(found, "concept", self.pace.caution), slice=number)))
 
     def _keep_to_budget(self) -> None:
         if "error" in self.watches:
@@ -262,6 +291,7 @@ class VersionMonitor:
         self.episodes.new_classes = self.classes.new
         self.estimate = Estimate()
         self.rows = Rows(self._new_history(), self.rows.predictions)
+        self.slice_watch = self._new_slice_watch()
         self.performance = self._performance(self.windows)
         self.challenger_performance = self._performance(())
         self.slices.clear()
@@ -280,6 +310,8 @@ class VersionMonitor:
         self.outcomes += len(seqs)
         by_class = marked(labels, rows.errors) if self.setup.task == "classification" else None
         self.rows.outcomes.extend(seqs, rows.tss, rows.errors, by_class)
+        if self.rows.slices is not None:
+            self.rows.slices.reach(seqs[-1])
         scores, weights, slices = _present(rows.scores), _present(rows.weights), rows.slices
         self.performance.add(seqs, label_tss, labels, rows.predictions, scores, weights)
         if rows.challenger_predictions is not None:
@@ -365,6 +397,8 @@ class VersionMonitor:
             "performance": self.performance.dump(),
             "challenger_performance": self.challenger_performance.dump(),
             "slices": {name: p.dump() for name, p in self.slices.items()},
+            "slice_watch": self.slice_watch and self.slice_watch.dump(),
+            "slice_counts": self.rows.slices and self.rows.slices.dump(),
             "rule_values": self.rule_values,
             "episodes": self.episodes.dump(),
         }
@@ -404,6 +438,7 @@ class VersionMonitor:
         if "history" not in anew:
             outcomes = History.load(state["outcome_history"])
         self.rows = Rows(outcomes, Places.load(state["prediction_places"]))
+        self._resume_slices(state, anew)
         if "metrics" not in anew:
             self.estimate = Estimate.load(state["estimate"])
             self.performance = self._load_performance(state["performance"], self.windows)
@@ -420,6 +455,17 @@ class VersionMonitor:
         self.episodes.new_classes = self.classes.new
         self._keep_to_budget()
         return self, left, lost
+
+    def _resume_slices(self, state: dict[str, Any], anew: frozenset[str]) -> None:
+        """Slices as they were watched, where they still are and may be told by value."""
+        self.slice_watch = self._new_slice_watch()
+        kept, policy = state["slice_watch"], self.setup.settings.features
+        if self.slice_watch is None or kept is None or anew & SLICED:
+            return
+        if all(kind == "declared" or may_be_shown(policy, name) for kind, name, _ in kept["names"]):
+            counts = SliceCounts.load(state["slice_counts"])
+            self.rows = self.rows._replace(slices=counts)
+            self.slice_watch = SliceWatch.load(kept, self.setup.settings, self.setup.limits, counts)
 
     def _load_performance(self, state: Any, windows: tuple[Any, ...], custom: bool = True) -> Performance:
         settings = self.setup.settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from driftbus.core.records import DriftEvent, RetrainRequest
 from driftbus.core.timestamps import rfc3339
 from driftbus.report.markup import Markup, tag
-from driftbus.told import CATEGORIES, RESOLUTIONS
+from driftbus.told import CATEGORIES, RESOLUTIONS, only_where
 
 
 def number(value: float | None) -> str:
@@ -65,7 +65,8 @@ def moment(ts_ms: int | None) -> Markup:
 
 def what(event: DriftEvent) -> str:
     """What kind of change, in few words."""
-    return f"{event.category}, {event.kind}"
+    which = ", ".join([f"{short(name)} = {short(value)}" for name, value in (event.slice or {}).items()])
+    return f"{event.category}, {event.kind}" + (f", in {which}" if which else "")
 
 
 def ended(event: DriftEvent) -> str:
@@ -84,7 +85,7 @@ def sentence(event: DriftEvent) -> str:
         if event.resolution is None
         else f"It ended {minute(event.detected_at)}: {RESOLUTIONS.get(event.resolution, event.resolution)}."
     )
-    return f"{CATEGORIES.get(event.category, event.category)} {kind} {end}"
+    return f"{CATEGORIES.get(event.category, event.category)}{only_where(event.slice)} {kind} {end}"
 
 
 def why(request: RetrainRequest) -> str:

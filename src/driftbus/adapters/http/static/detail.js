@@ -21,11 +21,14 @@ export function stateOf(view) {
 
 export const wideEnough = () => matchMedia("(min-width: 760px)").matches;
 
+/** The slice that a change is of, where it is of one alone. */
+const inSlice = (e) => e.slice ? `, only ${Object.entries(e.slice).map(([name, value]) => `${name} = ${value}`).join(", ")}` : "";
+
 function marksOf(detail) {
   const episodes = [...detail.past_episodes, ...detail.view.open_episodes].map((e) => ({
     from: e.onset_ms, to: e.closed_ms, open: e.closed_ms === null, onset: e.onset_ms,
     earliest: e.onset_earliest_ms, latest: e.onset_latest_ms,
-    text: `${e.category} drift, ${e.kind}, ${e.resolution ?? "open"}`,
+    text: `${e.category} drift, ${e.kind}${inSlice(e)}, ${e.resolution ?? "open"}`,
   }));
   return {
     episodes,
@@ -56,7 +59,7 @@ function episodes(detail) {
   const all = [...detail.view.open_episodes, ...[...detail.past_episodes].reverse()];
   return titled("Episodes", "records", ["state", "what", "onset", "detected after", "signals"], all.map((e) => [
     h("span", {}, episodeChips(e)),
-    h("span", {}, `${e.category}, ${e.kind} `, h("span", { class: "quiet" }, e.confidence > 0.99 ? "over 99% sure" : `${percent(e.confidence)} sure`)),
+    h("span", {}, `${e.category}, ${e.kind}${inSlice(e)} `, h("span", { class: "quiet" }, e.confidence > 0.99 ? "over 99% sure" : `${percent(e.confidence)} sure`)),
     h("span", {}, moment(e.onset_ms), h("span", { class: "quiet between" },
       `between ${shortTime(e.onset_earliest_ms)} and ${shortTime(e.onset_latest_ms)}`)),
     duration(e.opened_ms - e.onset_ms),
