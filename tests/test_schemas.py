@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from driftbus.config import TOPICS
 from driftbus.core import encode
-from driftbus.core.codec import MODEL_EVENT_TYPES, RESERVED_EVENT_TYPES, decode
+from driftbus.core.codec import MODEL_EVENT_TYPES, decode
 from driftbus.core.records import (
     Correction,
     DriftEvent,
@@ -113,6 +113,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("label", {"prediction_id": "p"}),
     ("label", {"prediction_id": "p", "label": 1, "ts": -1}),
     ("model-event", {"type": "model-retired"}),
+    ("model-event", {"type": "reference-set"}),
+    ("model-event", {"type": "reference-set", "reference": {"rows": 0}}),
+    ("model-event", {"type": "reference-set", "reference": {"rows": 9, "features": {"x": {"kind": "odd"}}}}),
 ]
 
 
@@ -151,7 +154,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "signals": st.dictionaries(TEXT, FLOATS | INTS | st.booleans(), max_size=2) | JSON,
     "weight": FLOATS | JSON,
     "role": st.sampled_from(["production", "canary", "shadow", "other"]) | st.none(),
-    "type": st.sampled_from(sorted(MODEL_EVENT_TYPES | RESERVED_EVENT_TYPES)) | TEXT,
+    "type": st.sampled_from(sorted(MODEL_EVENT_TYPES)) | TEXT,
     "retrain_request_id": TEXT | JSON,
     "by": TEXT | JSON,
     "reason": TEXT | JSON,

@@ -38,6 +38,7 @@ COMMANDS = {
     "approve": "driftbus.cli.people:approve",
     "decline": "driftbus.cli.people:decline",
     "retire": "driftbus.cli.people:retire",
+    "reference": "driftbus.cli.reference:reference",
     "export": "driftbus.cli.export:export",
     "track": "driftbus.cli.track:track",
     "dead-letters": "driftbus.cli.dead_letters:dead_letters",
@@ -61,6 +62,7 @@ Examples:
   driftbus explain EPISODE          one change in plain words, with its numbers
   driftbus mute fraud --until 2d --reason "migration"
   driftbus retrain fraud --reason "new chargeback rules"
+  driftbus reference fraud train.parquet --label is_fraud    what production is held against
   driftbus export REQUEST_ID --out rows.parquet
   driftbus track mlflow             episodes and requests as runs of a tracker
   driftbus dead-letters list --since 2h

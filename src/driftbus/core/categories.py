@@ -8,10 +8,12 @@ so the more categories there are; a change raises it. Sums are of whole numbers,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import fsum, sqrt
 from typing import Any
 
 from driftbus.core.probes import SignalHit, probes
+from driftbus.core.reference_start import FirstTurns, usual_distance
 from driftbus.core.settings import Detectors, DetectorSpec
 from driftbus.core.shares import RECENT, REFERENCE_TURNS, TURN
 
@@ -39,6 +41,10 @@ MOVED = 0.1
 # Longer texts are told apart by this much of their beginning: what is kept per category is bounded.
 LONGEST = 64
 
+# Rows that the shares of a reference from elsewhere stand for: counts are whole numbers, and one in a million
+# is the least that is told.
+KNOWN = 1_000_000
+
 Category = str | int | float | bool
 
 
@@ -64,6 +70,7 @@ class Categories:
     __slots__ = (
         "_counts",
         "_distances",
+        "_first",
         "_limit",
         "_probes",
         "_reference",
@@ -86,15 +93,36 @@ class Categories:
         self.reliable_from = 0  # the turn from which on distances and unseen categories count
         self.usual = 0.0  # the mean distance of the reference's own turns
         self.recent = 0.0
+        self._first: FirstTurns | None = None
         inner = None
         if state is not None:
             counts, reference, self._turns, self.reliable_from, self._distances, *rest = state
-            self._shrink, self.usual, self.recent, inner = rest
+            self._shrink, self.usual, self.recent, inner, *first = rest
+            self._first = FirstTurns.load(first[0]) if first else None
             self._counts = dict(counts)
             self._reference = dict(reference)
             self._total = sum(self._reference.values())
             self._distances = list(self._distances)
         self._probes = probes(signal, DISTANCE_DETECTORS if specs is None else specs, "both", inner)
+
+    def refer(self, turn: int, shares: Mapping[Any, float], total: int, unseen: float) -> None:
+        """Begin with turn `turn` as if `total` values had come before it: `shares` of them per category
+        (None: all others), `unseen` of those to come expected to be of none of these."""
+        kept = sorted(shares, key=lambda category: (category is None, -shares[category]))
+        for category in kept:
+            place = category if category is not None and len(self._reference) < self._limit else None
+            count = max(round(shares[category] * KNOWN), 1)
+            self._reference[place] = self._reference.get(place, 0) + count
+            self._total += count
+        self._turns = REFERENCE_TURNS
+        self.reliable_from = turn
+        known = {category: count / self._total for category, count in self._reference.items()}
+        self.usual = self.recent = usual_distance(
+            known, TURN, total, 0.0 if None in self._reference else unseen
+        )
+        for probe in self._probes:
+            probe.anchor = self.usual
+        self._first = FirstTurns(self.usual, total // TURN)
 
     @property
     def live(self) -> bool:
@@ -104,6 +132,8 @@ class Categories:
     def take(self, values: Sequence[Category]) -> None:
         """Texts, booleans and finite numbers of one bin."""
         counts = self._counts
+        if self._first is not None:
+            self._first.see(values)
         for value in values:
             if value in counts:
                 counts[value] += 1
@@ -129,7 +159,11 @@ class Categories:
         far = distance(counts, reference, self._total) if reliable else 0.0
         if self.live:
             self.recent += (far - self.recent) * RECENT
-            self._judge(far, index, hits)
+            if self._first is None:
+                self._judge(far, index, hits)
+            else:
+                self._first.take(far, counts.values(), n)
+                self._judge_first(self._first, index, hits)
             return unseen, n
         self._learn(counts, far)
         if self._turns == RELIABLE_TURNS:
@@ -167,16 +201,42 @@ class Categories:
                 if found is not None:
                     hits.append(found)
 
+    def _judge_first(self, first: FirstTurns, index: int, hits: list[SignalHit]) -> None:
+        """The first turns against a reference from elsewhere, judged anew by how much turns are known to vary
+        now."""
+        factor = first.factor()
+        self._shrink = shrink = 1.0 / factor
+        self.usual = usual = min(first.usual * factor, 1.0)
+        changed = False
+        for probe, begun in zip(self._probes, first.begun(self._probes), strict=True):
+            probe.restart(begun)
+            probe.anchor = usual
+            # Only one can be new; an earlier one shows now that turns vary less than was thought.
+            for hit in probe.update_block([x * shrink for x in first.distances])[:1]:
+                changed = True
+                since = None if hit.since is None else hit.since + len(first.distances) - 1 - hit.index
+                levels = hit.before / shrink, hit.after / shrink
+                found = probe.judge(
+                    replace(hit, since=since), index, *levels, least=MATERIAL, rows_per_value=TURN
+                )
+                if found is not None:
+                    hits.append(found)
+        if changed or len(first.distances) >= REFERENCE_TURNS:
+            self._first = None
+
     def moved(self) -> bool:
         """Whether the recent frequencies are away from the reference's."""
         return self.live and self.recent - self.usual > MOVED
 
     def dump(self) -> Any:
         """The state as JSON-able values."""
-        return [
+        state = [
             [[category, count] for category, count in self._counts.items()],
             [[category, count] for category, count in self._reference.items()],
             *(self._turns, self.reliable_from, list(self._distances)),
             *(self._shrink, self.usual, self.recent),
             [probe.dump() for probe in self._probes],
         ]
+        if self._first is not None:
+            state.append(self._first.dump())
+        return state

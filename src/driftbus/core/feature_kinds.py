@@ -12,9 +12,10 @@ from typing import Any
 from driftbus.core.categories import RELIABLE_TURNS, Categories
 from driftbus.core.levels import Level
 from driftbus.core.probes import SignalHit
+from driftbus.core.reference import CategorySummary, NumberSummary
 from driftbus.core.scaling import BIN, HUGE
 from driftbus.core.settings import SignalPlan
-from driftbus.core.shares import REFERENCE_TURNS, TURN, Share
+from driftbus.core.shares import MADE_UP, REFERENCE_TURNS, TURN, Share
 from driftbus.core.views import FeatureView
 
 CONTAINERS = (list, dict)
@@ -55,6 +56,16 @@ class Feature:
 
     def _share(self, kind: str, state: Any = None) -> Share:
         return Share(f"{kind}/{self.name}", self._plan.quality, self.first, REFERENCE_TURNS, state)
+
+    def _refer(self, count: int, missing: float) -> int:
+        """Begin with a reference from elsewhere, of so many values; the turns these are worth. Its rows count
+        as the turns before this one, so that what they did not have alarms at once."""
+        turn, turns = self.first, min(max(count // TURN, REFERENCE_TURNS), MADE_UP)
+        self.first, self.fresh = turn - turns, False
+        if missing > 0.0 and self._plan.quality != ():
+            share = self._shares["missing"] = self._share("missing")
+            share.refer(turn, missing, turns)
+        return turns
 
     def _count(self, kind: str, n: int) -> None:
         """`n` more in this turn, of `missing` or `range`; the share is made on the first."""
@@ -103,10 +114,22 @@ class Number(Feature):
 
     __slots__ = ("_level",)
 
-    def __init__(self, name: str, plan: SignalPlan, first: int, *, hidden: bool, state: Any = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        plan: SignalPlan,
+        first: int,
+        *,
+        hidden: bool,
+        state: Any = None,
+        reference: NumberSummary | None = None,
+    ) -> None:
         super().__init__(name, plan, first, hidden=hidden, state=None if state is None else state[0])
         inner = None if state is None else state[1]
-        self._level = Level(f"feature/{name}", plan.features, "both", hidden=hidden, state=inner)
+        signal = f"feature/{name}"
+        self._level = Level(signal, plan.features, "both", hidden=hidden, state=inner, reference=reference)
+        if reference is not None:
+            self._refer(reference.count, reference.missing)
 
     def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
         """One bin; the plain cases (all numbers; none clipped once live) decided by two comparisons."""
@@ -185,12 +208,34 @@ class Category(Feature):
     __slots__ = ("_categories", "_unseen")
 
     def __init__(
-        self, name: str, plan: SignalPlan, first: int, *, hidden: bool, limit: int, state: Any = None
+        self,
+        name: str,
+        plan: SignalPlan,
+        first: int,
+        *,
+        hidden: bool,
+        limit: int,
+        state: Any = None,
+        reference: CategorySummary | None = None,
     ) -> None:
         super().__init__(name, plan, first, hidden=hidden, state=None if state is None else state[0])
         inner = None if state is None else state[1]
         self._categories = Categories(f"feature/{name}", plan.features, limit, inner)
         self._unseen = None if state is None or state[2] is None else self._new_unseen(state[2])
+        if reference is not None:
+            self._begin(reference)
+
+    def _begin(self, reference: CategorySummary) -> None:
+        turn = self.first
+        turns = self._refer(reference.count, reference.missing)
+        shares: dict[Any, float] = dict(reference.shares)
+        if reference.other > 0.0:
+            shares[None] = reference.other
+        self._categories.refer(turn, shares, reference.count, reference.unseen)
+        self._categories.reliable_from = turn - turns
+        if reference.unseen > 0.0 and self._plan.quality != ():
+            self._unseen = self._new_unseen()
+            self._unseen.refer(turn, reference.unseen, turns)
 
     def take(self, values: Sequence[Any], index: int, hits: list[SignalHit]) -> None:
         """One bin; in the plain case all are texts."""

@@ -17,7 +17,7 @@ order, which is the usual case, a column is a slice.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import translate
 from itertools import chain
 from typing import Any
@@ -25,6 +25,8 @@ from typing import Any
 from driftbus.core.categories import LONGEST
 from driftbus.core.feature_kinds import CONTAINERS, Category, Feature, Number, is_scalar, without
 from driftbus.core.records import Features
+from driftbus.core.reference import NumberSummary, Summary
+from driftbus.core.reference_checks import summary_of
 from driftbus.core.scaling import BIN
 from driftbus.core.settings import FeaturePolicy, SignalPlan
 from driftbus.core.shares import TURN
@@ -38,7 +40,7 @@ _NO_FEATURES: Features = {}
 _NOT_FINITE = {"": "not finite"}
 
 
-def _globs(patterns: Sequence[str]) -> re.Pattern[str]:
+def globs(patterns: Sequence[str]) -> re.Pattern[str]:
     """One expression for several globs; none at all match nothing."""
     return re.compile("|".join(map(translate, patterns)) if patterns else r"(?!)")
 
@@ -76,14 +78,15 @@ class FeatureWatch:
         self._stray_rejected = 0
         self._max_categories = max_categories
         self._features: dict[str, Feature] = {}
+        self._expected: dict[str, Summary] = {}  # of a given reference, not met yet
         self._held: list[Features | None] = []
         self._bins = 0
         self._layout: _Layout | None = None
-        self._watch = _globs(policy.watch)
-        self._categorical = _globs(policy.categorical)
-        self._redacted = _globs(policy.redact)
+        self._watch = globs(policy.watch)
+        self._categorical = globs(policy.categorical)
+        self._redacted = globs(policy.redact)
         # What is not watched by the policy: not in `watch`, or in `ignore`.
-        ignore = _globs(policy.ignore).pattern
+        ignore = globs(policy.ignore).pattern
         self._ignored = re.compile(f"(?!{self._watch.pattern})|{ignore}")
 
     @property
@@ -95,6 +98,22 @@ class FeatureWatch:
     def rejected(self) -> int:
         """Values so far that do not fit their feature's kind, or are not finite."""
         return self._stray_rejected + sum([feature.rejected for feature in self._features.values()])
+
+    def refer(self, references: Mapping[str, Summary]) -> None:
+        """From now on hold features against these instead of their own first rows. One of another kind than
+        the feature has or is configured to have is left out."""
+        self._expected = {}
+        for name, reference in references.items():
+            named = self._categorical.match(name) is not None
+            if self._ignored.match(name) or (named and reference.kind != Category.kind):
+                continue
+            known = self._features.get(name)
+            if known is None:
+                self._expected[name] = reference
+            elif known.kind == reference.kind:
+                made = self._features[name] = self._make(name, reference)
+                made.unwatched, made.rejected = known.unwatched, known.rejected
+        self._layout = None
 
     def observe(self, rows: Sequence[Features | None]) -> list[SignalHit]:
         """Take a block of rows; hits in the order of the rows that decided them.
@@ -136,6 +155,8 @@ class FeatureWatch:
             turn = self._bins // _BINS_PER_TURN - 1
             for feature in self._features.values():
                 feature.close(turn, index, hits)
+            if self._expected:
+                self._miss()
 
     def _take_columns(self, layout: _Layout, rows: list[Any], index: int, hits: list[SignalHit]) -> bool:
         """A bin in the known layout. False, and nothing done, when a new feature is to be met in it."""
@@ -177,9 +198,29 @@ class FeatureWatch:
         """A feature by its first value: text is a category, and what the policy says is one."""
         turn = self._bins // _BINS_PER_TURN
         hidden = self._redacted.match(name) is not None
-        if isinstance(value, str) or self._categorical.match(name):
+        categorical = isinstance(value, str) or self._categorical.match(name)
+        reference = self._expected.pop(name, None)
+        if reference is not None and reference.kind == (Category.kind if categorical else Number.kind):
+            return self._make(name, reference)
+        if categorical:
             return Category(name, self.plan, turn, hidden=hidden, limit=self._max_categories)
         return Number(name, self.plan, turn, hidden=hidden)
+
+    def _make(self, name: str, reference: Summary) -> Feature:
+        """A feature that begins with a reference."""
+        turn = self._bins // _BINS_PER_TURN
+        hidden = self._redacted.match(name) is not None
+        if isinstance(reference, NumberSummary):
+            return Number(name, self.plan, turn, hidden=hidden, reference=reference)
+        limit = self._max_categories
+        return Category(name, self.plan, turn, hidden=hidden, limit=limit, reference=reference)
+
+    def _miss(self) -> None:
+        """What the training set had and a turn of rows has not: missing from now on."""
+        for name, reference in self._expected.items():
+            if len(self._features) < self.policy.max:
+                self._features[name] = self._make(name, reference)
+        self._expected, self._layout = {}, None
 
     def _count_strays(self, values: list[Any]) -> None:
         """Values that belong to no feature: arrays and objects, not finite, or beyond the bound."""
@@ -200,13 +241,16 @@ class FeatureWatch:
 
     def dump(self) -> Any:
         """The memory as JSON-able values; of held rows only what can still be watched."""
-        return {
+        state = {
             "seen": self.seen,
             "bins": self._bins,
             "counts": [self.dropped, self._stray_unwatched, self._stray_rejected],
             "held": [None if row is None else self._packed(row) for row in self._held],
             "features": [[name, feature.dump()] for name, feature in self._features.items()],
         }
+        if self._expected:
+            state["expected"] = {name: summary.as_json() for name, summary in self._expected.items()}
+        return state
 
     def _packed(self, row: Features) -> Features:
         return {name: _packed(value) for name, value in row.items() if not self._ignored.match(name)}
@@ -236,6 +280,9 @@ class FeatureWatch:
             None if row is None else {name: _unpacked(value) for name, value in row.items()}
             for row in state["held"]
         ]
+        for name, kept in state.get("expected", {}).items():
+            if not watch._ignored.match(name):
+                watch._expected[name] = summary_of(kept, name)
         for name, (kind, *inner) in state["features"]:
             if "feature_policy" in anew and not watch._stays(name, kind, inner):
                 continue

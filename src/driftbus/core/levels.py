@@ -11,6 +11,8 @@ from typing import Any
 
 from driftbus.core.detectors.base import Hit
 from driftbus.core.probes import Side, SignalHit, Standing, probes
+from driftbus.core.reference import NumberSummary
+from driftbus.core.reference_start import FirstBins
 from driftbus.core.scaling import BIN, MEAN_BINS, LevelScale
 from driftbus.core.settings import Detectors, DetectorSpec
 
@@ -50,9 +52,14 @@ class Level:
     After a change the default map does not stay as it is. It expects more variation (`WIDENED`), and when
     the new level lies at its end a successor is learned meanwhile and takes its place, so that a number
     that has gone from euros to cents is watched on as closely. The reference shown stays the first one.
+
+    With a `reference` from elsewhere nothing is learned first: the level is live at once, and how much means
+    vary is learned while they are judged (`core.reference_start`).
     """
 
     __slots__ = (
+        "_aside",
+        "_first",
         "_hidden",
         "_origin",
         "_probes",
@@ -74,6 +81,7 @@ class Level:
         hidden: bool = False,
         state: Any = None,
         standing: Standing = "asks",
+        reference: NumberSummary | None = None,
     ) -> None:
         self._signal = signal
         self._side = side
@@ -84,16 +92,36 @@ class Level:
         self._origin: tuple[float, float] | None = None  # center and spread of the first map, once it changed
         self._widened = 1.0
         self._successor: LevelScale | None = None
+        self._first: FirstBins | None = None
         inner = None
         if state is not None:
             scale, inner, *changed = state
             self.scale = LevelScale.load(scale)
-            if changed:
+            if len(changed) == 1:
+                self._first = FirstBins.load(changed[0])
+            elif changed:
                 center, spread, self._widened, successor = changed
                 self._origin = (center, spread)
                 self._successor = None if successor is None else LevelScale.load(successor)
         standings = None if self._single else [standing] * len(self._specs)
         self._probes = probes(signal, self._specs, side, inner, standings)
+        if reference is not None:
+            self._refer(reference)
+        # Bins go another way than the usual one: values one by one, or the first against a given reference.
+        self._aside = self._single or self._first is not None
+
+    def _refer(self, reference: NumberSummary) -> None:
+        """Begin with a reference from elsewhere, which is normal by definition."""
+        ends = reference.quantiles[0], reference.quantiles[-1]
+        self.scale = scale = LevelScale.given(reference.mean, reference.deviation, reference.fences, *ends)
+        for probe in self._probes:
+            probe.anchor = scale.center
+            if self._single:
+                values = [scale.scale_value(x) for x in reference.values(MEAN_BINS * BIN * 2)]
+                probe.update_block(values)
+        if not self._single and self._probes:
+            self._first = FirstBins(reference.deviation, reference.means_deviation, reference.count // BIN)
+            scale.settle(reference.deviation, self._first.deviation_of_means())
 
     def take(self, values: Sequence[float], index: int, hits: list[SignalHit]) -> None:
         """One bin of finite values, at least one; `index` is the row that completed it."""
@@ -121,8 +149,11 @@ class Level:
         """One bin of a live level, its mean already taken."""
         scale = self.scale
         y = scale.place(mean, values)
-        if self._single:
-            self._push_single(values, index, hits)
+        if self._aside:
+            if self._first is None:
+                self._push_single(values, index, hits)
+            else:
+                self._push_first(self._first, mean, values, index, hits)
             return
         for probe in self._probes:
             hit = probe.update(y)
@@ -137,6 +168,34 @@ class Level:
                     self._adapt(after)
         if self._successor is not None:
             self._follow_on(self._successor, values)
+
+    def _push_first(
+        self, first: FirstBins, mean: float, values: Sequence[float], index: int, hits: list[SignalHit]
+    ) -> None:
+        """One of the first bins against a reference from elsewhere: all of them are judged anew, by how much
+        means are known to vary now."""
+        scale = self.scale
+        low, high = scale.low, scale.high
+        first.take(mean, [low if x < low else high if x > high else x for x in values])
+        scale.settle(first.deviation, first.deviation_of_means())
+        ys = [scale.scale(one) for one in first.means]
+        changed = False
+        for probe, begun in zip(self._probes, first.begun(self._probes), strict=True):
+            probe.restart(begun)
+            # Only one can be new; an earlier one shows now that means vary less than was thought.
+            for hit in probe.update_block(ys)[:1]:
+                changed = True
+                since = None if hit.since is None else hit.since + len(ys) - 1 - hit.index
+                before, after = self._levels_of(replace(hit, since=since), probe.anchor)
+                least = MATERIAL * scale.spread
+                found = probe.judge(hit, index, before, after, least=least, rows_per_value=BIN)
+                if found is not None:
+                    hits.append(self._shown(replace(found, since=None if since is None else since * BIN)))
+        if changed:
+            # Few bins have told how much means vary, and of another world: it is learned anew.
+            self._origin, self._successor = (scale.center, scale.spread), LevelScale()
+        if changed or len(first.means) >= MEAN_BINS:
+            self._first, self._aside = None, False
 
     def _adapt(self, after: float) -> None:
         """The level has gone to `after`: what the map has to learn from it."""
@@ -208,4 +267,6 @@ class Level:
         if self._origin is not None:
             successor = None if self._successor is None else self._successor.dump()
             state += [*self._origin, self._widened, successor]
+        elif self._first is not None:
+            state.append(self._first.dump())
         return state

@@ -6,6 +6,7 @@
     retrain-approved, request-declined          a proposal becomes a request; a request is over
     episode-acknowledged, episode-dismissed     somebody is on it; it is no change (`accept`: it is normal)
     muted, unmuted, stream-retired              see `people`
+    reference-set                               a training set in summaries, see `references`
 
 An unseen version's first prediction in production deploys it, as an event would.
 """
@@ -21,6 +22,7 @@ from driftbus.core.ledger import Ledger
 from driftbus.core.people import People
 from driftbus.core.policy import Policy, Production
 from driftbus.core.records import Decision, DriftEvent, ModelEvent, RetrainRequest
+from driftbus.core.references import References, begin
 from driftbus.core.settings import Limits
 from driftbus.core.version import VersionMonitor
 from driftbus.core.views import DeploymentView
@@ -40,6 +42,7 @@ class Stream(Protocol):
     ledger: Ledger
     people: People
     policy: Policy
+    references: References
     versions: dict[VersionKey, VersionMonitor]
     current: VersionKey | None
 
@@ -122,6 +125,8 @@ def _deploy(stream: Stream, event: ModelEvent, pos: int, out: Decisions) -> None
     key: VersionKey = (event.model_version, "production")
     if current is not None and (current.model_version is None or event.model_version is None):
         key = (current.model_version, "production")  # predictions carry no version: it stays the same
+        if current.model_version is None:
+            stream.references.forget(None)  # it was of the model before
     elif current is not None and key == stream.current and not current.deployed and not rolled_back:
         asked = stream.ledger.requests[-1] if stream.ledger.requests else None
         if asked is None or asked.ended is not None or current.first_seen >= asked.requested_ms:
@@ -159,6 +164,7 @@ def _retire(stream: Stream, event: ModelEvent, pos: int, out: Decisions) -> None
         closed = version.episodes.close_all("dismissed", stream.moment(), version.rows)
         stream.tell(closed, version, pos, out)
     stream.versions.clear()
+    stream.references.clear()
     stream.current = None
     stream.people.retired = True
 
@@ -171,6 +177,19 @@ def _unmute(stream: Stream, event: ModelEvent, pos: int, out: Decisions) -> None
     stream.people.muted_until = 0
 
 
+def _refer(stream: Stream, event: ModelEvent, pos: int, out: Decisions) -> None:
+    """A version's reference, in whatever role it is; without a version, of the one in production."""
+    if event.reference is None:
+        return
+    name, current = event.model_version, stream.current
+    if name is None and current is not None:
+        name = current[0]
+    stream.references.keep(name, event.reference, stream.limits.max_versions)
+    for (model_version, _), version in stream.versions.items():
+        if model_version == name:
+            begin(version, event.reference)
+
+
 _SAID: dict[str, Callable[[Stream, ModelEvent, int, Decisions], None]] = {
     "model-deployed": _deploy,
     "model-rolled-back": _deploy,
@@ -179,4 +198,5 @@ _SAID: dict[str, Callable[[Stream, ModelEvent, int, Decisions], None]] = {
     "stream-retired": _retire,
     "muted": _mute,
     "unmuted": _unmute,
+    "reference-set": _refer,
 }

@@ -39,6 +39,7 @@ from driftbus.core.records import (
     RetrainRequest,
     SignalEvidence,
 )
+from driftbus.core.references import References, begin
 from driftbus.core.settings import Limits, Rule, StreamSettings
 from driftbus.core.states import States
 from driftbus.core.task import TaskDecision
@@ -115,6 +116,7 @@ class StreamMonitor:
         self.setup = Setup(stream, settings, limits, self.decision.task)
         self.versions: dict[VersionKey, VersionMonitor] = {}
         self.current: VersionKey | None = None
+        self.references = References()
         self.rows = History(limits.max_classes)
         self.course = Course()
         self.policy = Policy(stream, settings.retrain, settings.labels, settings.sample)
@@ -418,6 +420,8 @@ class StreamMonitor:
 
     def open_version(self, key: VersionKey, ts: int) -> VersionMonitor:
         version = self.versions[key] = VersionMonitor(self.setup, key[0], key[1], ts)
+        if (reference := self.references.of(key, first=self.current is None)) is not None:
+            begin(version, reference)
         return version
 
     def moment(self, ts: int = 0) -> Moment:
@@ -532,6 +536,7 @@ class StreamMonitor:
             "challenger": None if self.challenger is None else self.challenger.dump(),
             "states": None if self.states is None else self.states.dump(),
             "versions": [version.dump() for version in self.versions.values()],
+            **self.references.dump(),
         }
 
     @classmethod
@@ -575,10 +580,12 @@ class StreamMonitor:
         if self.states is not None and state["states"] is not None and "states" not in anew:
             self.states = States.load(state["states"])
         self.left_open = list(state["left_open"])
+        self.references = References.load(state)
         lost: list[str] = []
         for row in state["versions"]:
             version, left, dropped = VersionMonitor.resume(row, self.setup, anew)
             self.versions[version.model_version, version.role] = version
+            self.references.go_on(version, anew)
             lost += dropped
             if left is not None:
                 self.left_open.append([version.model_version, version.role, left])

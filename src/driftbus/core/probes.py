@@ -91,9 +91,14 @@ class Probe:
         if isinstance(self._detector, FocusBernoulli | FocusRanks):
             self._detector.keep_to(rate)
 
-    def restart(self) -> None:
-        """A fresh detector: the scale of the signal is another from now on."""
-        self._use(registry.make(self._spec))
+    def restart(self, state: Any = None) -> None:
+        """A fresh detector, or one as `detector_state` had it: the scale of the signal is another from now
+        on."""
+        self._use(registry.make(self._spec) if state is None else registry.load(self._spec, state))
+
+    def detector_state(self) -> Any:
+        """The detector alone, as JSON-able values."""
+        return self._detector.dump()
 
     def _use(self, detector: Detector) -> None:
         self._detector = detector

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from driftbus.core.reference import Reference
+
 Json = Any
 Features = dict[str, Json]
 
@@ -53,6 +55,7 @@ class ModelEvent(NamedTuple):
     episode_id: str | None = None
     accept: bool = False
     until: int | None = None
+    reference: Reference | None = None  # of `reference-set`
 
 
 class Outcome(NamedTuple):

@@ -147,14 +147,32 @@ class LevelScale:
         self.live = True
         self.low, self.high = self._bounds
         self.center = _short(fsum(means) / len(means))
-        deviation = _deviation(means)
-        self.spread = _short(max(self.spread, deviation * sqrt(BIN)))
-        floor = max(abs(self.center) * LEAST_RELATIVE_SPREAD, 1.0 / HUGE)
-        self.slope = _short(0.5 / (HALF_WIDTH * max(deviation, floor)))
+        self.settle(self.spread, _deviation(means))
         half = (self.range_high - self.range_low) / 2.0
         self.range_low, self.range_high = _short(self.range_low - half), _short(self.range_high + half)
         self.recent = self.center
         return means
+
+    @classmethod
+    def given(
+        cls, center: float, deviation: float, bounds: tuple[float, float], least: float, most: float
+    ) -> LevelScale:
+        """A live map around a center and a deviation of values that are known from elsewhere, with the range
+        they had; to be `settled`."""
+        scale = cls()
+        scale.live, scale._sample, scale._bounds = True, None, bounds
+        scale.low, scale.high = bounds
+        scale.center = scale.recent = center
+        half = (most - least) / 2.0
+        scale.range_low, scale.range_high = max(least - half, -HUGE), min(most + half, HUGE)
+        scale.settle(deviation, deviation / sqrt(BIN))
+        return scale
+
+    def settle(self, deviation: float, of_means: float) -> None:
+        """Fix slope and spread by the standard deviations of values and of means."""
+        floor = max(abs(self.center) * LEAST_RELATIVE_SPREAD, 1.0 / HUGE)
+        self.spread = _short(max(deviation, of_means * sqrt(BIN)))
+        self.slope = _short(0.5 / (HALF_WIDTH * max(of_means, floor)))
 
     def scale(self, mean: float) -> float:
         """A clipped mean in the signal's unit → [0, 1]."""
@@ -234,16 +252,20 @@ class LevelScale:
 
 
 def _fences(sample: Sequence[float]) -> tuple[float, float]:
+    """`fences` of a sample."""
+    ordered = sorted(sample)
+    return fences(_quantile(ordered, 0.25), _quantile(ordered, 0.75), ordered[0], ordered[-1])
+
+
+def fences(first: float, third: float, least: float, most: float) -> tuple[float, float]:
     """Clipping bounds: fences around the quartiles. Where these coincide (mostly one value, few others) twice
     the furthest other to both sides, as the sample may have caught others on one side only; where the
     sample is one value, none."""
-    ordered = sorted(sample)
-    first, third = _quantile(ordered, 0.25), _quantile(ordered, 0.75)
     if third > first:
         reach = FENCE * (third - first)
         low, high = first - reach, third + reach
-    elif ordered[-1] > ordered[0]:
-        reach = 2.0 * max(ordered[-1] - first, first - ordered[0])
+    elif most > least:
+        reach = 2.0 * max(most - first, first - least)
         low, high = first - reach, first + reach
     else:
         low, high = -HUGE, HUGE

@@ -53,6 +53,15 @@ class Share:
             self._fed, self._reference, self.count, self.recent, inner = state
         self._probes = probes(signal, SHARE_DETECTORS if specs is None else specs, "rise", inner)
 
+    def refer(self, turn: int, share: float, turns: int) -> None:
+        """Begin with turn `turn` as if `turns` turns of this share had come before it."""
+        self._fed = turn - 1
+        self._reference = share * self._turns
+        self.recent = share
+        for probe in self._probes:
+            probe.anchor = share
+            probe.update_block([_scaled(share)] * turns)
+
     def close(self, turn: int, index: int, hits: list[SignalHit], *, normal: bool) -> None:
         """End of turn `turn` with `count` > 0; `index` is the row that completed it. `normal`: the turn
         belongs to the reference, and nothing is reported."""
@@ -66,7 +75,7 @@ class Share:
         if normal:
             self._reference += share
         values = [0.0] * clean
-        values.append(asin(sqrt(share)) * (2.0 / pi))
+        values.append(_scaled(share))
         for probe in self._probes:
             if probe.anchor is None and not normal:
                 probe.anchor = self._reference / self._turns
@@ -89,6 +98,11 @@ class Share:
             *(self._fed, self._reference, self.count, self.recent),
             [probe.dump() for probe in self._probes],
         ]
+
+
+def _scaled(share: float) -> float:
+    """`asin √` of a share, in [0, 1] as detectors read it."""
+    return asin(sqrt(share)) * (2.0 / pi)
 
 
 def _share(y: float) -> float:

@@ -22,6 +22,7 @@ from driftbus.core.detectors import registry
 from driftbus.core.detectors.registry import SignalKind
 from driftbus.core.levels import Level
 from driftbus.core.probes import Side, SignalHit, Standing, probes
+from driftbus.core.reference import NumberSummary
 from driftbus.core.scaling import AS_IT_IS, BIN, HUGE, LEARNED, LOG_LOSS, UNIT, Clip, Scaling
 from driftbus.core.settings import CustomSignal, Detectors, DetectorSpec, SignalPlan
 
@@ -105,14 +106,19 @@ def custom_rule(plan: SignalPlan, name: str) -> SignalRule:
 class SignalWatch:
     """One signal's memory. `seen` counts finite numbers, `rejected` those that were not (never watched)."""
 
-    def __init__(self, rule: SignalRule, state: Any = None) -> None:
+    def __init__(
+        self, rule: SignalRule, state: Any = None, *, reference: NumberSummary | None = None
+    ) -> None:
+        """`reference`: what a signal whose range is learned is held against instead of its first rows."""
         self.rule = rule
         self.seen = 0
         self.rejected = 0
         inner = None
         if state is not None:
             self.seen, self.rejected, inner = state
-        self._memory: _Rows | _Bins = _Bins(rule, inner) if rule.scaling == LEARNED else _Rows(rule, inner)
+        self._memory: _Rows | _Bins = (
+            _Bins(rule, inner, reference) if rule.scaling == LEARNED else _Rows(rule, inner)
+        )
 
     def observe(self, values: Sequence[float]) -> list[SignalHit]:
         """Take a block, one number per row; hits in the order of the rows that decided them."""
@@ -230,13 +236,15 @@ class _Bins:
 
     __slots__ = ("_held", "_level")
 
-    def __init__(self, rule: SignalRule, state: Any) -> None:
+    def __init__(self, rule: SignalRule, state: Any, reference: NumberSummary | None) -> None:
         self._held: list[float] = []
         inner = None
         if state is not None:
             held, inner = state
             self._held = list(held)
-        self._level = Level(rule.name, rule.specs, rule.side, state=inner, standing=rule.auto)
+        self._level = Level(
+            rule.name, rule.specs, rule.side, state=inner, standing=rule.auto, reference=reference
+        )
 
     def take(self, values: Sequence[float]) -> list[SignalHit]:
         held = self._held

@@ -34,13 +34,23 @@ class CsvColumns:
     stream: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingColumns:
+    """The same of a training set, which need not have them."""
+
+    label: str | None = None
+    prediction: str | None = None
+    score: str | None = None
+    timestamp: str | None = None
+
+
 def read_table(path: Path, columns: CsvColumns, advance: Callable[[int], None]) -> Iterator[Line | Unusable]:
     """Each row as a prediction and, at once, its label. Raises `ConfigError` for a column it lacks."""
     stream = columns.stream or _SUFFIXES.sub("", path.name) or path.name
     key = stream.encode()
     previous = FIRST_ROW_MS - ROW_SPACING_MS
     special = {columns.label, columns.prediction, columns.score, columns.timestamp}
-    for number, row in _rows(path, columns, advance):
+    for number, row in read_rows(path, columns, advance):
         try:
             ts = previous + ROW_SPACING_MS if columns.timestamp is None else _time(row[columns.timestamp])
         except ValueError as error:
@@ -60,9 +70,11 @@ def read_table(path: Path, columns: CsvColumns, advance: Callable[[int], None]) 
         yield Line("labels", key, ts, {"prediction_id": pid, "label": row[columns.label]}, b"")
 
 
-def _rows(
-    path: Path, columns: CsvColumns, advance: Callable[[int], None]
+def read_rows(
+    path: Path, columns: CsvColumns | TrainingColumns, advance: Callable[[int], None]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row with its number, a value a column. Raises `ConfigError` for a column it lacks, `DriftbusError`
+    where it cannot be read further."""
     if path.name.lower().endswith(".parquet"):
         yield from _parquet_rows(path, columns)
         return
@@ -81,7 +93,7 @@ def _rows(
             raise DriftbusError(f"{path}: cannot be read further: {error}") from error
 
 
-def _parquet_rows(path: Path, columns: CsvColumns) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: Path, columns: CsvColumns | TrainingColumns) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
@@ -103,7 +115,7 @@ def _parquet_rows(path: Path, columns: CsvColumns) -> Iterator[tuple[int, dict[s
         raise DriftbusError(f"{path}: cannot be read further: {error}") from error
 
 
-def _check(columns: CsvColumns, present: list[str]) -> None:
+def _check(columns: CsvColumns | TrainingColumns, present: list[str]) -> None:
     for option, name in (
         ("--label", columns.label),
         ("--prediction", columns.prediction),

@@ -20,6 +20,7 @@ from driftbus.core.schemas.fields import (
     Version,
     Weight,
 )
+from driftbus.core.schemas.reference import Reference
 
 
 class Prediction(Event):
@@ -108,6 +109,8 @@ class ModelEvent(Event):
     model_config = ConfigDict(
         json_schema_extra={
             "$id": URN.format(name="model-event"),
+            "if": {"required": ["type"], "properties": {"type": {"const": "reference-set"}}},
+            "then": {"required": ["reference"], "properties": {"reference": {"not": {"type": "null"}}}},
             "examples": [
                 {
                     "stream": "fraud",
@@ -117,7 +120,30 @@ class ModelEvent(Event):
                     "retrain_request_id": "01J-example",
                     "by": "trainer",
                     "reason": "drift",
-                }
+                },
+                {
+                    "stream": "fraud",
+                    "type": "reference-set",
+                    "model_version": "v4",
+                    "reference": {
+                        "rows": 50_000,
+                        "features": {
+                            "country": {
+                                "kind": "categorical",
+                                "count": 50_000,
+                                "shares": [["DE", 0.7], ["FR", 0.3]],
+                            },
+                            "amount": {
+                                "kind": "numeric",
+                                "count": 49_000,
+                                "missing": 0.02,
+                                "mean": 40.0,
+                                "deviation": 12.5,
+                                "quantiles": [0, 1, 4, 10, 18, 30, 40, 50, 62, 70, 76, 79, 80],
+                            },
+                        },
+                    },
+                },
             ],
         }
     )
@@ -157,3 +183,5 @@ class ModelEvent(Event):
     """With `episode-dismissed`: the new level is normal from now on."""
     until: Time | None = None
     """With `muted`: when it ends; absent, when it is taken back."""
+    reference: Reference | None = None
+    """With `reference-set`: the training set of `model_version` (absent: of the one in production)."""
