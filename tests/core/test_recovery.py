@@ -6,9 +6,11 @@ from random import Random
 
 import orjson
 
+from driftbus.core.partition import Partition, StepInput
 from driftbus.core.policy import Policy
-from driftbus.core.records import Benefit, EarlierState
-from driftbus.core.settings import RetrainPolicy
+from driftbus.core.records import Benefit, EarlierState, RetrainRequest
+from driftbus.core.settings import Limits, RetrainPolicy, StreamSettings
+from tests.core.streams import Shape, as_runs, events
 from tests.core.test_policy import ERROR, MINUTE, Stream, drift, model
 
 # The cooldown of six hours is 360 rows of a minute each.
@@ -107,3 +109,28 @@ def test_a_request_names_the_state_that_has_returned() -> None:
     stream.policy = Policy.load(state, "s", stream.rule, {"team": "risk"})
     stream.run(2_000)
     assert stream.asked[0][1].earlier == earlier
+
+
+def test_a_stream_tells_of_both_wherever_its_steps_are_cut() -> None:
+    """Labels are noise from row 700 on, and v2, deployed at row 1,100, is as bad as v1 was."""
+    rows = events([Shape("s", rows=2_500, change=700, versions=(1_100,))], seed=3)
+    rules = StreamSettings(retrain=RetrainPolicy(min_rows=300, cooldown_ms=60_000, timeout_ms=10**9))
+
+    def folded(size: int) -> list[RetrainRequest]:
+        partition = Partition(0, lambda stream: rules, Limits())
+        found: list[RetrainRequest] = []
+        for start in range(0, len(rows), size):
+            result = partition.step(StepInput(as_runs(rows[start : start + size], start)))
+            found += [each for _, each in result.decisions if isinstance(each, RetrainRequest)]
+        return found
+
+    first, second = folded(len(rows))
+    assert first.tried is None
+    assert first.model_version == "v1"
+    assert second.tried is not None
+    assert second.tried.model_version == second.model_version == "v2"
+    assert 0.4 < second.tried.error < 0.6
+    assert second.benefit is not None
+    assert second.benefit.verdict != "likely"
+    assert second.episode_id == first.episode_id
+    assert folded(97) == folded(1_000) == [first, second]
