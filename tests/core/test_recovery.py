@@ -74,6 +74,13 @@ def test_one_that_nobody_can_judge_is_forgotten() -> None:
     assert not stream.policy.wants_outcomes(stream.version)
 
 
+def test_of_an_episode_that_is_dismissed_nothing_more_is_asked() -> None:
+    stream = answered(0.31, DEPLOYED + 50)
+    stream.policy.drop("episode")
+    run(stream, 0.31, DEPLOYED + 1_500)
+    assert len(stream.asked) == 1
+
+
 def test_a_restart_forgets_nothing_of_it() -> None:
     stream = answered(0.31, DEPLOYED + 300)
     state = orjson.loads(orjson.dumps(stream.policy.dump()))

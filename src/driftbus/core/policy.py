@@ -163,6 +163,9 @@ class Policy:
         self._state.owed = {key: one for key, one in self._state.owed.items() if key != episode_id}
         if episode_id is None:
             self._state.owed.clear()
+        last = self._state.answered
+        if last is not None and episode_id in (None, last.question.episode_id):
+            self._state.answered = None
         if flying is None or episode_id not in (None, flying.question.episode_id):
             return False
         self._state.end()
