@@ -223,13 +223,24 @@ def test_slices_are_bounded_and_can_be_off() -> None:
     assert fed(many, signals=SignalPlan(error=())).monitor.dump()["versions"][0]["slice_watch"] is None
 
 
-def requests(rate: Rate, shares: dict[str, dict[Json, float]], rows: int) -> Sequence[RetrainRequest]:
-    asks = replace(QUIET, retrain=RetrainPolicy(min_rows=500))
+def requests(
+    rate: Rate, shares: dict[str, dict[Json, float]], rows: int, **rules: int
+) -> Sequence[RetrainRequest]:
+    asks = replace(QUIET, retrain=RetrainPolicy(min_rows=500, **rules))
     driven = Driven(asks).feed(list(World(rate, shares).rows(rows)))
     return [one for one in driven.said if isinstance(one, RetrainRequest)]
 
 
-def test_a_slice_s_episode_asks_for_a_retrain() -> None:
-    asked = requests(within("region", "eu", 0.5), {"region": REGIONS}, CHANGE + 4_000)
-    assert asked[0].reason == "drift"
-    assert asked[0].signals[0].name == "error/region=eu"
+def test_a_slice_s_episode_asks_once_there_are_rows_enough_of_it() -> None:
+    """`min_rows` of the slice: the rest has nothing new to teach."""
+    shares: dict[str, dict[Json, float]] = {"region": {"eu": 0.2, "us": 0.8}}
+    (asked,) = requests(within("region", "eu", 0.5), shares, CHANGE + 3_500)
+    assert asked.reason == "drift"
+    assert asked.signals[0].name == "error/region=eu"
+    assert asked.note is None
+    assert 2_000 < asked.window.rows_since_onset < 3_000
+    # With too few of them, at `max_wait`, and it says so.
+    rare = {"region": {"eu": 0.04, "us": 0.96}}
+    (asked,) = requests(within("region", "eu", 0.5), rare, CHANGE + 3_500, max_wait_ms=2_000 * GAP_MS)
+    assert asked.note is not None
+    assert asked.note.endswith("rows of region = eu, fewer than min_rows = 500")

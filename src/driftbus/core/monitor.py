@@ -11,7 +11,7 @@ record order, stopping wherever something is to be decided. So where blocks are 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -82,6 +82,9 @@ class Production:
     @property
     def open_episodes(self) -> Sequence[Episode]:
         return self._version.episodes.open
+
+    def rows_of(self, which: Mapping[str, str], from_seq: int) -> int | None:
+        return self._version.slice_rows(which, from_seq)
 
     def errors(self, from_seq: int) -> Columns:
         return self._version.rows.outcomes.columns(from_seq)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ TELLABLE = ("sudden", "gradual")
 @dataclass(slots=True)
 class Owed:
     """`from_seq`: onset in `outcomes`, None for an episode without labels (then the onset's ts counts).
-    `asked`: a request about it is in flight, or was answered."""
+    `asked`: a request about it is in flight, or was answered. `slice`: the one that explains it."""
 
     episode_id: str
     category: Category
@@ -28,6 +29,7 @@ class Owed:
     moving: bool = False
     asked: bool = False
     earlier: EarlierState | None = None
+    slice: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, event: DriftEvent, known: Owed | None) -> Owed:
@@ -43,7 +45,7 @@ class Owed:
         self.category, self.kind, self.signals = event.category, event.kind, event.signals
         self.from_seq = event.onset.seq if event.onset.labelled else None
         self.onset_ts = event.onset.ts
-        self.earlier = event.earlier
+        self.earlier, self.slice = event.earlier, event.slice
         self.moving = self.moving and event.status != "closed"
 
     def allowed_by(self, policy: RetrainPolicy) -> bool:

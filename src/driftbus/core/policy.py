@@ -1,8 +1,9 @@
 """When a retrain is asked for: drift, a performance rule, a schedule, by hand. One in flight per stream.
 
-    drift        an episode of an allowed category and kind, once there are rows enough to train on, or at
-                 `max_wait` with what there is; while the change clearly goes on, up to 4 × min_rows rows;
-                 once more when what was deployed has not brought the error back (`recovery`)
+    drift        an episode of an allowed category and kind, once there are rows enough to train on (of the
+                 slice that it is of, too), or at `max_wait` with what there is; while the change clearly
+                 goes on, up to 4 × min_rows rows; once more when what was deployed has not brought the error
+                 back (`recovery`)
     performance  a rule is broken over its whole window; once, until it recovers or a model is deployed
     schedule     `every`, from the last deployment or scheduled request, else the first outcome
     manual       at once; not held back by cooldown or rows, only by a request in flight; even with mode: off
@@ -29,6 +30,7 @@ from driftbus.core.settings import RetrainPolicy, Rule
 from driftbus.core.windows import (
     Production,
     lacking,
+    lacking_of,
     reaching_back,
     schedule_due,
     since,
@@ -199,6 +201,8 @@ class Policy:
                 continue
             window = since(production.outcomes, owed.from_seq, owed.onset_ts)
             missing = lacking(window, production, self._policy)
+            if missing is None and owed.slice is not None:
+                missing = lacking_of(owed.slice, owed.from_seq, production, self._policy)
             if not window.rows_since_onset and not self._policy.without_labels:
                 continue
             late = moment.ts >= owed.opened_at + self._policy.max_wait_ms

@@ -296,6 +296,12 @@ class VersionMonitor:
         self.challenger_performance = self._performance(())
         self.slices.clear()
 
+    def slice_rows(self, which: Mapping[str, str], from_seq: int) -> int | None:
+        """Outcomes of a slice from about `from_seq` on; None where it is not watched any more."""
+        counts = self.rows.slices
+        number = None if counts is None else counts.number_of(next(iter(which.items())))
+        return None if counts is None or number is None else counts.rows_since(from_seq, number)
+
     # -- memory --------------------------------------------------------------------------------------
 
     def absorb_predictions(self, offsets: Sequence[int], tss: Sequence[int]) -> None:

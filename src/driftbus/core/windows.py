@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from driftbus.core.episode import Episode
@@ -36,6 +36,9 @@ class Production(Protocol):
     @property
     def open_episodes(self) -> Sequence[Episode]: ...
 
+    def rows_of(self, which: Mapping[str, str], from_seq: int) -> int | None:
+        """The version's outcomes since, of a slice; None where it is not watched any more."""
+
     def errors(self, from_seq: int) -> Columns:
         """The version's errors since, in bins."""
 
@@ -67,6 +70,17 @@ def lacking(window: Window, production: Production, policy: RetrainPolicy) -> st
                 least = policy.min_rows_per_class
                 return f"{have} rows of class {label}, fewer than min_rows_per_class = {least}"
     return None
+
+
+def lacking_of(
+    which: Mapping[str, str], from_seq: int | None, production: Production, policy: RetrainPolicy
+) -> str | None:
+    """The same of the slice that a change is of: the rest has nothing new to teach."""
+    rows = None if from_seq is None else production.rows_of(which, from_seq)
+    if rows is None or rows >= policy.min_rows:
+        return None
+    named = ", ".join([f"{name} = {value}" for name, value in which.items()])
+    return f"{rows} rows of {named}, fewer than min_rows = {policy.min_rows}"
 
 
 def training_window(
