@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from driftbus.cli.known import NewOption
 from driftbus.cli.options import ConfigOption, settings
 from driftbus.cli.saying import ByOption, ReasonOption, StreamArgument, say
 from driftbus.errors import DriftbusError
@@ -57,6 +57,7 @@ def reference(
     ] = False,
     reason: ReasonOption = None,
     by: ByOption = None,
+    new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Hold a model version against its training set, instead of against its own first rows.
@@ -81,22 +82,23 @@ def reference(
     from driftbus.core.reference_summary import TrainingRows
 
     rows = TrainingRows(chosen.stream(stream).features)
-    bad = _read(rows, files, columns, ignore or [])
+    bad, others = _read(rows, stream, files, columns, ignore or [])
     for one in bad[:_BAD_LINES_SHOWN]:
         typer.echo(f"{one.file}:{one.line}: {one.reason}", err=True)
     if not rows.rows:
-        raise DriftbusError("no rows")
+        raise DriftbusError(f"no rows{' but of other streams' if others else ''}")
+    if others:
+        typer.echo(f"of other streams, passed over: {others:,} rows", err=True)
     found, left_out = rows.reference()
     for name, why in left_out.items():
         typer.echo(f"{name}: left out: {why}", err=True)
     if not found.features and found.score is None:
         raise DriftbusError("nothing in these rows is watched")
     if dry_run:
-        sys.stdout.buffer.write(orjson.dumps(found.as_json(), option=orjson.OPT_APPEND_NEWLINE))
-        sys.stdout.buffer.flush()
+        typer.echo(orjson.dumps(found.as_json()).decode())
     else:
         fields: dict[str, Any] = {"model_version": model_version, "reason": reason}
-        say(chosen, stream, "reference-set", by, new=True, **fields, reference=found.as_json())
+        say(chosen, stream, "reference-set", by, new=new, **fields, reference=found.as_json())
         whose = model_version or "the version in production"
         score_too = " and the score" if found.score is not None else ""
         typer.echo(
@@ -109,18 +111,22 @@ def reference(
 
 
 def _read(
-    rows: TrainingRows, files: list[Path], columns: TrainingColumns, ignored: list[str]
-) -> list[Unusable]:
-    """Take every row of the files; the lines that are none."""
+    rows: TrainingRows, stream: str, files: list[Path], columns: TrainingColumns, ignored: list[str]
+) -> tuple[list[Unusable], int]:
+    """Take every row of the files; the lines that are none, and how many are of other streams."""
     from driftbus.adapters.files.events import Unusable
     from driftbus.adapters.files.rows import read_training_set
 
     bad: list[Unusable] = []
+    others = 0
     previous, ordered = None, True
     for path in files:
         for row in read_training_set(path, columns, ignored):
             if isinstance(row, Unusable):
                 bad.append(row)
+                continue
+            if row.stream not in (None, stream):
+                others += 1
                 continue
             if ordered and row.ts is not None:
                 ordered = previous is None or (type(previous) is type(row.ts) and previous <= row.ts)
@@ -129,4 +135,4 @@ def _read(
                 ordered = False
             rows.add(row.features, row.score)
     rows.ordered = ordered
-    return bad
+    return bad, others

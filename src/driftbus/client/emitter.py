@@ -107,10 +107,12 @@ class Emitter:
         model_version: str | None = None,
         by: str | None = None,
         reason: str | None = None,
+        reference: Mapping[str, Any] | None = None,
         ts: Time | None = None,
     ) -> None:
-        """What a deployer says, e.g. `model_event("fraud", "model-deployed", model_version="v4")`."""
-        optional = {"model_version": model_version, "by": by, "reason": reason}
+        """What a deployer says, e.g. `model_event("fraud", "model-deployed", model_version="v4")`.
+        `reference`: with `reference-set`, what `training_reference` gave."""
+        optional = {"model_version": model_version, "by": by, "reason": reason, "reference": reference}
         self._send(self._model_events, stream, None, "type", type, optional, ts)
 
     @property

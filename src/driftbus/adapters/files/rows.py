@@ -18,11 +18,12 @@ _TABLES = (".csv", ".csv.gz", ".parquet")
 
 
 class TrainingRow(NamedTuple):
-    """`ts` as it stands in the file, None where there is none."""
+    """`ts` as it stands in the file, `stream` where the row says of which it is; else None."""
 
     features: dict[str, Any]
     score: Any
     ts: Any
+    stream: str | None = None
 
 
 def read_training_set(
@@ -38,27 +39,33 @@ def read_training_set(
         source = gzip.GzipFile(fileobj=raw) if path.name.endswith(".gz") else raw
         try:
             for number, text in enumerate(source, 1):
-                if text.strip():
-                    yield _of_line(text, path, number, columns, beside)
+                found = _of_line(text, path, number, columns, beside) if text.strip() else None
+                if found is not None:
+                    yield found
         except (EOFError, zlib.error, OSError) as error:
             raise DriftbusError(f"{path}: cannot be read further: {error}") from error
 
 
 def _of_line(
     text: bytes, path: Path, number: int, columns: TrainingColumns, beside: Collection[str]
-) -> TrainingRow | Unusable:
-    """An outcome or a prediction, bare or recorded with its topic; or a row, a field a column."""
+) -> TrainingRow | Unusable | None:
+    """An outcome or a prediction, bare or recorded with its topic; or a row, a field a column. None for what
+    is recorded of other topics."""
     try:
         row = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         return Unusable(path, number, f"not JSON: {error}")
     if type(row) is not dict:
         return Unusable(path, number, "not an object")
+    stream = None
     if "topic" in row and type(row.get("value")) is dict:
-        row = row["value"]
+        if row["topic"] not in ("predictions", "outcomes"):
+            return None
+        stream, row = row.get("key"), row["value"]
     features = row.get("features")
     if type(features) is dict and "prediction" in row:
-        return TrainingRow(_without(features, beside), row.get("score"), row.get("ts"))
+        stream = row.get("stream", stream)
+        return TrainingRow(_without(features, beside), row.get("score"), row.get("ts"), stream)
     return _of_row(row, columns, beside)
 
 
