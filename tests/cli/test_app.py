@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,20 @@ def test_help_shows_every_command_and_examples() -> None:
     for name in COMMANDS:
         assert f" {name} " in done.stdout
     assert "driftbus replay events.jsonl" in done.stdout
+
+
+@pytest.mark.parametrize("columns", ["60", "100"])
+def test_help_flows_at_any_width_and_keeps_the_lines_of_examples(columns: str) -> None:
+    shown = driftbus("ingest", "--help", environ={"COLUMNS": columns}).stdout
+    said = [line.strip() for line in shown.partition("╭")[0].splitlines()]
+    flowing = [part.splitlines() for part in "\n".join(said).strip().split("\n\n") if "Examples:" not in part]
+    # A line that breaks before it is full was broken by its author.
+    for lines in flowing:
+        for line, after in itertools.pairwise(lines):
+            assert len(line) + len(after.split()[0]) + 3 > int(columns), line
+    shown = driftbus("export", "--help", environ={"COLUMNS": "100"}).stdout
+    assert "   driftbus export --stream fraud --from 30d --out rows.csv  " in shown
+    assert "\b" not in shown
 
 
 def test_help_imports_nothing_heavy() -> None:

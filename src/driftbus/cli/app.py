@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +70,17 @@ Examples:
 """
 
 
+def _flowing(text: str) -> str:
+    """A docstring for terminals of any width: its lines are one paragraph, but for those after a `\\b`."""
+    first, *others = (part.split("\n") for part in inspect.cleandoc(text).split("\n\n"))
+    told = [" ".join(first)]
+    for lines in others:
+        # Right after the first paragraph typer would take the indentation away: there the mark stays.
+        keeps = lines[0] == "\b"
+        told.append("\n".join(lines[len(told) > 1 :]) if keeps else " ".join(lines))
+    return "\n\n".join(told)
+
+
 class _Commands(TyperGroup):
     """The commands by name, each imported on first use."""
 
@@ -85,6 +97,8 @@ class _Commands(TyperGroup):
             target.command(cmd_name)(function)
         command = typer.main.get_command(target)
         command.name = cmd_name
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = _flowing(each.help or "")
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -119,11 +133,11 @@ def app() -> typer.Typer:
     root = typer.Typer(
         cls=_Commands,
         name="driftbus",
-        help=_HELP,
+        help=_flowing(_HELP),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    root.callback(help=_HELP)(_root)
+    root.callback(help=_flowing(_HELP))(_root)
     return root
 
 

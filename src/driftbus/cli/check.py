@@ -24,6 +24,10 @@ def check(
     """Check configuration, bus, topics, partition counts, partitioner and permissions.
 
     One line each, with how to mend it. Exit 1 if something fails, 2 if the configuration does.
+
+    \b
+    Example:
+      driftbus check --config prod.yaml --json | jq -r '.checks[] | select(.ok == false) | .mend'
     """
     found: list[Finding] = []
     for finding in _findings(ctx, config):

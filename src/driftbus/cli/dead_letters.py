@@ -60,7 +60,12 @@ def list_letters(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """List dead letters, the newest last."""
+    """List dead letters, the newest last.
+
+    \b
+    Example:
+      driftbus dead-letters list --topic labels --since 2h
+    """
     chosen = settings(ctx, config)
     wanted = _wanted(chosen, topic, reason, stream, since)
     with opened(chosen) as bus:
@@ -77,7 +82,7 @@ def list_letters(
 @dead_letters.command("show")
 def show(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(help="As `list` writes it: TOPIC-PARTITION-OFFSET.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="As `list` writes it: TOPIC-PARTITION-OFFSET.")],
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -106,7 +111,7 @@ def show(
 def resubmit(
     ctx: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="These; without any, all that fit.")
+        list[str] | None, typer.Argument(metavar="ID", help="These; without any, all that fit.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
     topic: TopicOption = None,
@@ -120,6 +125,10 @@ def resubmit(
 
     What is still poison comes back as a new letter, marked by the header driftbus.resubmitted. The letters
     themselves stay until their retention. Exit 1 if some cannot be sent again.
+
+    \b
+    Example:
+      driftbus dead-letters resubmit --reason bad_timestamp --since 2h --dry-run
     """
     chosen = settings(ctx, config)
     wanted = _wanted(chosen, topic, reason, stream, since)

@@ -24,7 +24,13 @@ def episodes(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """List episodes, the newest last: onset, stream, category, kind and confidence, state, what moved, id."""
+    """List episodes, the newest last: onset, stream, category, kind and confidence, state, what moved, id.
+
+    \b
+    Examples:
+      driftbus episodes --open
+      driftbus episodes --stream fraud --since 30d --json | jq .onset.ts
+    """
     import orjson
 
     from driftbus.core.timestamps import rfc3339

@@ -13,7 +13,9 @@ from driftbus.errors import DriftbusError
 
 def explain(
     ctx: typer.Context,
-    episode: Annotated[str, typer.Argument(help="Its id, as `driftbus episodes` shows it.")],
+    episode: Annotated[
+        str, typer.Argument(metavar="EPISODE", help="Its id, as `driftbus episodes` shows it.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="All its drift events and requests.")] = False,
     config: ConfigOption = None,
 ) -> None:

@@ -38,10 +38,13 @@ def ingest(
     cannot be mapped goes to the dead letters. Several of them share the work. Metrics and health are served
     as the worker's are; beside a worker on one machine: DRIFTBUS_HTTP__PORT=8712 driftbus ingest
 
-    SIGTERM: finishes, commits, leaves the group, exit 0.
-    SIGHUP: validates a new configuration and takes it over.
+    SIGTERM: finishes, commits, leaves the group, exit 0. SIGHUP: validates a new configuration and takes it
+    over.
 
-    Try a mapping: kcat -C -J -e -c 20 -b HOST:PORT -t TOPIC | driftbus ingest --config FILE --try -
+    \b
+    Examples:
+      driftbus ingest --config prod.yaml
+      kcat -C -J -e -c 20 -b HOST:PORT -t TOPIC | driftbus ingest --config prod.yaml --try -
     """
     configure(log_level, log_format)
     chosen = settings(ctx, config)

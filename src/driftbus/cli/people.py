@@ -16,10 +16,10 @@ from driftbus.cli.options import ConfigOption, settings
 from driftbus.cli.saying import ByOption, ReasonOption, StreamArgument, say
 
 EpisodeArgument = Annotated[
-    str | None, typer.Argument(metavar="[EPISODE]", help="Its id (`driftbus episodes`); without, all open.")
+    str | None, typer.Argument(metavar="EPISODE", help="Its id (`driftbus episodes`); without, all open.")
 ]
 RequestArgument = Annotated[
-    str | None, typer.Argument(metavar="[REQUEST]", help="Its id; without, the one in flight.")
+    str | None, typer.Argument(metavar="REQUEST", help="Its id; without, the one in flight.")
 ]
 
 
@@ -32,7 +32,12 @@ def ack(
     new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Say that you look after an episode: page and API show it, nothing else changes."""
+    """Say that you look after an episode: page and API show it, nothing else changes.
+
+    \b
+    Example:
+      driftbus ack fraud --by ana --reason "looking at the new chargeback rules"
+    """
     say(settings(ctx, config), stream, "episode-acknowledged", by, new=new, episode_id=episode, reason=reason)
     typer.echo(f"{stream}: acknowledged {episode or 'what is open'}")
 
@@ -47,7 +52,13 @@ def dismiss(
     new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """End an episode that is none: it closes as dismissed, and what was asked because of it is over."""
+    """End an episode that is none: it closes as dismissed, and what was asked because of it is over.
+
+    \b
+    Examples:
+      driftbus dismiss fraud --reason "a test of the load balancer"
+      driftbus dismiss fraud --accept --reason "the new country is in: this is how it is"
+    """
     fields = {"episode_id": episode, "accept": accept or None, "reason": reason}
     say(settings(ctx, config), stream, "episode-dismissed", by, new=new, **fields)
     typer.echo(f"{stream}: dismissed {episode or 'what is open'}")
@@ -65,7 +76,12 @@ def mute(
     new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Let drift of a stream ask for nothing: events are still published, marked as muted."""
+    """Let drift of a stream ask for nothing and raise no alert: events still come, marked as muted.
+
+    \b
+    Example:
+      driftbus mute fraud --until 2d --reason "migration of the card service"
+    """
     end = None if until is None else ahead_ms(until, "--until")
     say(settings(ctx, config), stream, "muted", by, new=new, until=end, reason=reason)
     typer.echo(f"{stream}: muted {'until ' + until if until else 'until it is unmuted'}")

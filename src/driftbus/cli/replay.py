@@ -31,7 +31,7 @@ def replay(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE…]",
+            metavar="FILE",
             exists=True,
             dir_okay=False,
             readable=True,

@@ -19,7 +19,12 @@ def retrain(
     new: NewOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Ask for a retrain by hand: past cooldown and minimum rows, unless a request is in flight."""
+    """Ask for a retrain by hand: past cooldown and minimum rows, unless a request is in flight.
+
+    \b
+    Example:
+      driftbus retrain fraud --reason "new chargeback rules"
+    """
     chosen = settings(ctx, config)
     say(chosen, stream, "retrain-requested", by, new=new, reason=reason)
     typer.echo(f"asked for a retrain of {stream}; the request comes on {chosen.topics['retrain-requests']}")

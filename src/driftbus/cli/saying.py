@@ -24,7 +24,9 @@ def _name(value: str) -> str:
     return value
 
 
-StreamArgument = Annotated[str, typer.Argument(callback=_name, help="The stream (the monitored model).")]
+StreamArgument = Annotated[
+    str, typer.Argument(metavar="STREAM", callback=_name, help="The stream (the monitored model).")
+]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who says so; default: the user's name.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for whoever reads it.")]
 

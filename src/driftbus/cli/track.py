@@ -23,7 +23,12 @@ class TrackerName(StrEnum):
 
 def track(
     ctx: typer.Context,
-    tracker: Annotated[TrackerName, typer.Argument(help="Through its own client, configured as always.")],
+    tracker: Annotated[
+        TrackerName,
+        typer.Argument(
+            metavar="TRACKER", help="mlflow, wandb or comet, through its own client, configured as always."
+        ),
+    ],
     project: Annotated[str, typer.Option(help="The tracker's experiment or project.")] = "driftbus",
     once: Annotated[bool, typer.Option("--once", help="End when all that is there was taken.")] = False,
     log_level: LogLevelOption = LogLevel.INFO,

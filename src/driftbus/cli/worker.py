@@ -39,8 +39,13 @@ def worker(
 ) -> None:
     """Run the service.
 
-    SIGTERM: finishes, commits, leaves the group, exit 0.
-    SIGHUP: validates a new configuration and takes it over.
+    SIGTERM: finishes, commits, leaves the group, exit 0. SIGHUP: validates a new configuration and takes it
+    over.
+
+    \b
+    Examples:
+      driftbus worker --config prod.yaml
+      driftbus worker --config prod.yaml --processes 4
     """
     configure(log_level, log_format)
     chosen = settings(ctx, config)
