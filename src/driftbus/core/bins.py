@@ -9,6 +9,7 @@ from typing import Any
 
 from driftbus.core.classes import CLASS_BITS, class_columns
 from driftbus.core.packed import pack, steps, unpack
+from driftbus.core.season import UNIT
 
 # Values beyond are taken for this: their squares over 10^12 rows must still add up to a finite number.
 GREATEST = 1e100
@@ -16,14 +17,26 @@ _FIELDS = attrgetter("seq", "first_ts", "least_ts", "greatest_ts", "total", "squ
 
 
 class Bin:
-    """`n` rows from `seq` on. `late` lacks the rows in the history's buffer; `counts` is packed."""
+    """`n` rows from `seq` on. `late` lacks the rows in the history's buffer; `counts` is packed; `more` is
+    what they stand for beyond `n` rows, in parts of a row (`core.season`)."""
 
-    __slots__ = ("counts", "first_ts", "greatest_ts", "late", "least_ts", "n", "seq", "squares", "total")
+    __slots__ = (
+        "counts",
+        "first_ts",
+        "greatest_ts",
+        "late",
+        "least_ts",
+        "more",
+        "n",
+        "seq",
+        "squares",
+        "total",
+    )
 
     def __init__(self, seq: int, first_ts: int) -> None:
         self.seq, self.first_ts = seq, first_ts
         self.least_ts = self.greatest_ts = first_ts
-        self.n = self.late = self.counts = 0
+        self.n = self.late = self.counts = self.more = 0
         self.total = self.squares = 0.0
 
     def add(self, values: Sequence[float]) -> None:
@@ -37,9 +50,21 @@ class Bin:
             squares += square
         self.total, self.squares = total, squares
 
+    def count(self, rows: int, exposures: Sequence[int] | None) -> None:
+        """So many rows more; `exposures`: what each stands for (None: itself)."""
+        self.n += rows
+        if exposures:
+            self.more += sum(exposures) - UNIT * rows
+
+    @property
+    def stands_for(self) -> float:
+        """Rows by what they stand for, and not fewer than there are errors."""
+        return max(self.n + self.more / UNIT, self.total) if self.more else self.n
+
     def take(self, later: Bin) -> None:
         """Swallow the bin that follows; first row and `late` stay this one's."""
         self.n += later.n
+        self.more += later.more
         self.total += later.total
         self.squares += later.squares
         self.counts += later.counts
@@ -55,7 +80,7 @@ def dump_bins(bins: Sequence[Bin], late: Sequence[int], end_seq: int, classes: i
     `late` holds each bin's exact count; `end_seq` is one past the newest row.
     """
     if not bins:
-        return {"bins": pack(()), "sums": None}
+        return {"bins": pack(()), "sums": None, "more": None}
     seqs, first, least, greatest, totals, squares = zip(*map(_FIELDS, bins), strict=True)
     counted = tuple(map(int, totals))
     columns: list[Sequence[int]] = [
@@ -71,7 +96,8 @@ def dump_bins(bins: Sequence[Bin], late: Sequence[int], end_seq: int, classes: i
     if classes:
         columns += class_columns([held.counts for held in bins], classes)
     sums = None if binary else [totals, squares]
-    return {"bins": pack(columns), "sums": sums}
+    more = [held.more for held in bins]
+    return {"bins": pack(columns), "sums": sums, "more": pack([more]) if any(more) else None}
 
 
 def load_bins(state: Any, length: int, end_seq: int, classes: int) -> list[Bin]:
@@ -94,6 +120,9 @@ def load_bins(state: Any, length: int, end_seq: int, classes: int) -> list[Bin]:
         held.least_ts, held.greatest_ts, held.late = ts - before, ts + after, more
         held.total, held.squares = total, square
         bins.append(held)
+    if state["more"] is not None:
+        for held, more in zip(bins, unpack(state["more"])[0], strict=True):
+            held.more = more
     for index, counts in enumerate(rest[:classes]):
         for held, count in zip(bins, counts, strict=True):
             held.counts += count << (CLASS_BITS * index)

@@ -42,6 +42,7 @@ from driftbus.core.outlook import (
 )
 from driftbus.core.places import Places
 from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution, SignalEvidence, Status
+from driftbus.core.season import is_seasonal
 from driftbus.core.slices import TURN
 from driftbus.core.slices_counted import SliceCounts
 from driftbus.core.slices_located import Located, locate
@@ -86,6 +87,9 @@ class Episodes:
         self.new_classes: Mapping[str, int] = {}  # see `core.label_mix`; whoever calls keeps it up to date
         self._reference = 0  # seq from which the error's history is judged
         self._ordinal = 0
+        # Rows (as `seen` counts them) with which the error's season begins or ends, and what `is_seasonal`
+        # reads then; whoever calls appends.
+        self.seasons: list[tuple[int, list[list[int]]]] = []
         self._in_a_row = 1, 0  # how many rises one that is found up to this row is the last of
         self.returned: Returned | None = None  # kept up to date by whoever calls
         self.opened_total: dict[Category, int] = {}
@@ -100,7 +104,7 @@ class Episodes:
     @property
     def quiet(self) -> bool:
         """Whether nothing is open and nothing waits, so that nothing falls due."""
-        return not self._episodes and not self._cries.waiting
+        return not self._episodes and not self._cries.waiting and not self.seasons
 
     @property
     def due_outcomes(self) -> int | None:
@@ -108,6 +112,7 @@ class Episodes:
         due = [one.next_look for one in self._episodes.values() if one.category in LABELLED]
         if self._cries.waiting:
             due.append(self._cries.next_try)
+        due += [seen for seen, _ in self.seasons[:1]]
         return min(due, default=None)
 
     @property
@@ -153,6 +158,8 @@ class Episodes:
     def checkpoint(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Look again: confirm waiting alarms, refit, update, settle. Nothing happens before it is due."""
         events: list[DriftEvent] = []
+        while self.seasons and rows.outcomes.seen >= self.seasons[0][0]:
+            events += self._take_season(self.seasons.pop(0)[1], moment, rows.outcomes)
         if self._cries.waiting and rows.outcomes.seen >= self._cries.next_try:
             events += self._try_to_confirm(moment, rows)
         for episode in self.open:
@@ -164,6 +171,15 @@ class Episodes:
             else:
                 events += self._look_at_alarms(episode, moment, history)
         return events
+
+    def _take_season(self, levels: list[list[int]], moment: Moment, history: History) -> list[DriftEvent]:
+        """What is open was a season, unless it is of a slice or whole days have become worse; judged anew."""
+        self._cries.waiting.clear()
+        episode = self._episodes.get("concept")
+        if episode is not None and (episode.local or not is_seasonal(levels, episode.onset.ts)):
+            return []
+        self._start_reference(history, 0, history.end_seq)
+        return [] if episode is None else [self._close(episode, "season", moment)]
 
     def on_time(self, moment: Moment, rows: Rows) -> list[DriftEvent]:
         """Event time has passed: the time limit. What an episode found is then the reference."""
@@ -512,6 +528,7 @@ class Episodes:
             "reference": self._reference,
             "ordinal": self._ordinal,
             "in_a_row": list(self._in_a_row),
+            "seasons": self.seasons,
             "opened": dict(self.opened_total),
             "closed": [[category, kind, count] for (category, kind), count in self.closed_total.items()],
             "last_opened_ts": self.last_opened_ts,
@@ -534,6 +551,7 @@ class Episodes:
         one._cries = Cries.load(state["cries"])
         one._reference, one._ordinal = state["reference"], state["ordinal"]
         one._in_a_row = tuple(state["in_a_row"])
+        one.seasons = [(seen, levels) for seen, levels in state["seasons"]]
         one.opened_total = dict(state["opened"])
         one.closed_total = {(category, kind): count for category, kind, count in state["closed"]}
         one.last_opened_ts = state["last_opened_ts"]

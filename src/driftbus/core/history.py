@@ -37,7 +37,7 @@ LATE_BUFFER = 256
 
 
 class Columns(NamedTuple):
-    """The bins as columns, oldest first; all of one length."""
+    """The bins as columns, oldest first; all of one length. `n`: rows, by what they stand for."""
 
     first_seq: NDArray[np.int64]
     first_ts: NDArray[np.int64]
@@ -93,15 +93,17 @@ class History:
         tss: Sequence[int],
         values: Sequence[float] | None,
         labels: Sequence[Json] | None = None,
+        exposures: Sequence[int] | None = None,
     ) -> None:
         """Add rows, as columns of one length. `seqs` rise; `tss` are prediction times in ms, in any
         order; `values` finite (the error, or a level), None where none are kept; `labels` the raw first
-        labels of a classification, else None. Where blocks are cut changes nothing, bit for bit. .15 to .25
-        µs a row."""
+        labels of a classification, else None; `exposures`: see `Bin.count`. Where blocks are cut changes
+        nothing, bit for bit. .15 to .25 µs a row."""
         count = len(seqs)
         start = 0
         counted = values is not None and values.count(0.0) + values.count(1.0) == count
         plain = (counted or values is None) and (not self._windows or list(tss) == sorted(tss))
+        plain = plain and exposures is None
         while start < count:
             newest = self._newest
             if newest is None or newest.n == BIN_ROWS:
@@ -122,7 +124,7 @@ class History:
                 newest.add(values[start:stop])
             if labels is not None:
                 newest.counts += self._classes.count(labels[start:stop])
-            newest.n += stop - start
+            newest.count(stop - start, exposures and exposures[start:stop])
             start = stop
         if count:
             self.seen += count
@@ -171,7 +173,7 @@ class History:
         return Columns(
             np.array([held.seq for held in bins], np.int64),
             np.array([held.first_ts for held in bins], np.int64),
-            np.array([held.n for held in bins], np.float64),
+            np.array([held.stands_for for held in bins], np.float64),
             np.array([held.total for held in bins], np.float64),
             np.array([held.squares for held in bins], np.float64),
         )

@@ -25,6 +25,7 @@ from driftbus.core.probes import Side, SignalHit, Standing, probes
 from driftbus.core.reference import NumberSummary
 from driftbus.core.scaling import AS_IT_IS, BIN, HUGE, LEARNED, LOG_LOSS, UNIT, Clip, Scaling
 from driftbus.core.settings import CustomSignal, Detectors, DetectorSpec, SignalPlan
+from driftbus.core.warp import Warp
 
 __all__ = [
     "Side",
@@ -120,13 +121,16 @@ class SignalWatch:
             _Bins(rule, inner, reference) if rule.scaling == LEARNED else _Rows(rule, inner)
         )
 
-    def observe(self, values: Sequence[float]) -> list[SignalHit]:
-        """Take a block, one number per row; hits in the order of the rows that decided them."""
+    def observe(self, values: Sequence[float], exposures: Sequence[int] | None = None) -> list[SignalHit]:
+        """Take a block, one number per row; hits in the order of the rows that decided them. `exposures`:
+        what each row stands for (`core.season`), of 0/1 errors alone."""
         # One pass at C speed: a NaN or an infinity makes the sum one (so can huge numbers, which the careful
         # way then keeps), and neither less itself is 0.
         total = sum(values)
         if total - total == 0.0:
             self.seen += len(values)
+            if exposures is not None and isinstance(self._memory, _Rows):
+                return self._memory.take(values, exposures)
             return self._memory.take(values)
         places = [place for place, value in enumerate(values) if value - value == 0.0]
         self.rejected += len(values) - len(places)
@@ -138,6 +142,11 @@ class SignalWatch:
         """False alarms per number, at most, that the default detectors which decide keep to from now on."""
         if self.rule.specs is None:
             self._memory.keep_to(rate)
+
+    def restart(self) -> None:
+        """Detectors learn anew what is usual: rows stand for something else from now on."""
+        if isinstance(self._memory, _Rows):
+            self._memory.restart()
 
     def level(self) -> tuple[float | None, float | None]:
         """Mean of the reference and of lately, in the signal's own unit; None while too few."""
@@ -156,7 +165,7 @@ class SignalWatch:
 class _Rows:
     """A number row by row: of known range, or as it is."""
 
-    __slots__ = ("_clip", "_high", "_low", "_n", "_probes", "_recent", "_reference", "_whole")
+    __slots__ = ("_clip", "_high", "_low", "_n", "_probes", "_recent", "_reference", "_warp", "_whole")
 
     def __init__(self, rule: SignalRule, state: Any) -> None:
         # A signal whose unit is the detectors' is kept from what is huge only.
@@ -166,13 +175,15 @@ class _Rows:
         self._n = 0
         self._reference = 0.0  # the sum of the first REFERENCE numbers
         self._recent = 0.0
+        self._warp: Warp | None = None  # rows by what they stand for, while there is a season
         inner = None
         if state is not None:
-            self._n, self._reference, self._recent, inner = state
+            self._n, self._reference, self._recent, inner, warp = state
+            self._warp = None if warp is None else Warp.load(warp)
         specs = registry.default(rule.kind) if rule.specs is None else rule.specs
         self._probes = probes(rule.name, specs, rule.side, inner, [rule.standing(spec) for spec in specs])
 
-    def take(self, values: Sequence[float]) -> list[SignalHit]:
+    def take(self, values: Sequence[float], exposures: Sequence[int] | None = None) -> list[SignalHit]:
         if not values:
             return []
         clip, low, high = self._clip, self._low, self._high
@@ -184,6 +195,8 @@ class _Rows:
             low, width = clip.low, clip.high - clip.low
             scaled = [0.0 if y < 0.0 else 1.0 if y > 1.0 else y for y in [(x - low) / width for x in values]]
         self._follow(scaled)
+        if exposures is not None:
+            return self._take_by_exposure(scaled, exposures)
         hits: list[SignalHit] = []
         for probe in self._probes:
             for hit in probe.update_block(scaled):
@@ -196,6 +209,29 @@ class _Rows:
         if len(hits) > 1:
             hits.sort(key=_index)  # stable: detectors of one row stay in their order
         return hits
+
+    def _take_by_exposure(self, values: Sequence[float], exposures: Sequence[int]) -> list[SignalHit]:
+        """0/1 values, of rows that stand for more or less than one."""
+        if self._warp is None:
+            self._warp = Warp()
+        counted, places = self._warp.take(values, exposures)
+        hits = []
+        for probe in self._probes:
+            for hit in probe.update_block(counted):
+                found = probe.judge(hit, hit.index, hit.before, hit.after)
+                if found is not None:
+                    index, since = places[hit.index], found.since
+                    if since is not None:
+                        later = len(values) - 1 - index, len(counted) - 1 - hit.index
+                        since = self._warp.rows_since(*later, since)
+                    hits.append(replace(found, index=index, since=since))
+        hits.sort(key=_index)
+        return hits
+
+    def restart(self) -> None:
+        self._warp = None
+        for probe in self._probes:
+            probe.restart()
 
     def keep_to(self, rate: float) -> None:
         for probe in self._probes:
@@ -228,7 +264,9 @@ class _Rows:
         return self._clip.unscale(reference), self._clip.unscale(self._recent)
 
     def dump(self) -> Any:
-        return [self._n, self._reference, self._recent, [probe.dump() for probe in self._probes]]
+        inner = [probe.dump() for probe in self._probes]
+        warp = None if self._warp is None else self._warp.dump()
+        return [self._n, self._reference, self._recent, inner, warp]
 
 
 class _Bins:

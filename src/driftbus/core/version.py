@@ -21,6 +21,7 @@ from driftbus.core.pace import Pace
 from driftbus.core.parts import SLICED, begins_anew, left_open
 from driftbus.core.places import Places
 from driftbus.core.records import Category, Correction
+from driftbus.core.season import Season
 from driftbus.core.settings import Limits, SignalPlan, StreamSettings
 from driftbus.core.signals import (
     SignalHit,
@@ -78,6 +79,7 @@ class VersionMonitor:
         self.common_class = CommonClass()
         self.pace = Pace(settings.false_alarms)
         self.classes = Classes(limits.max_classes)
+        self.season = _season_of(setup)
         self.estimate = Estimate()
         self.watches: dict[str, SignalWatch] = {}
         # Names of custom signals, by what brings them; the first ones up to a bound.
@@ -186,23 +188,28 @@ class VersionMonitor:
     ) -> None:
         """The error, up to each row at which the budget's rate is reckoned anew."""
         pos, errors, tss, pace, watch = rows.pos, rows.errors, rows.tss, self.pace, self.slice_watch
-        start, stop = 0, len(pos)
+        start = 0
         if self.setup.task == "classification":
             first = pace.first_ts if pace.rows else tss[0]
             self.classes.meet(rows.seqs, rows.labels, tss, first, pace.newest_ts)
-        while (left := pace.left) <= len(errors):
-            self._observe("error", rule, errors[:left], pos[:left], "concept", alarms)
+        self.season.seen = self.rows.outcomes.seen
+        while errors:
+            count, turned = self.season.part(tss, min(pace.left, len(errors)))
+            if turned:
+                self._begin_season()
+            self._observe("error", rule, errors[:count], pos[:count], "concept", alarms, tss[:count])
             if watch is not None:
-                self._hear_slices(watch.observe(rows, start, start + left, pace.rate), rows.pos, alarms)
-            pace.take(tss[:left])
-            self._keep_to_budget()
-            start += left
-            pos, errors, tss = pos[left:], errors[left:], tss[left:]
-        if errors:
-            self._observe("error", rule, errors, pos, "concept", alarms)
-            if watch is not None:
-                self._hear_slices(watch.observe(rows, start, stop, pace.rate), rows.pos, alarms)
-            pace.take(tss)
+                self._hear_slices(watch.observe(rows, start, start + count, pace.rate), rows.pos, alarms)
+            if pace.take(tss[:count]):
+                self._keep_to_budget()
+            start += count
+            pos, errors, tss = pos[count:], errors[count:], tss[count:]
+
+    def _begin_season(self) -> None:
+        """From the next row on rows stand for something else: what was usual is learned anew."""
+        self.watches["error"].restart()
+        self._keep_to_budget()
+        self.episodes.seasons.append((self.season.seen + 1, self.season.levels))
 
     def _hear_slices(self, hits: Sequence[SliceHit], pos: Sequence[int], alarms: list[PosAlarm]) -> None:
         for row, number, hit in hits:
@@ -271,12 +278,14 @@ class VersionMonitor:
         pos: Sequence[int],
         category: Category,
         alarms: list[PosAlarm],
+        tss: Sequence[int] = (),
     ) -> None:
         watch = self.watches.get(name)
         if watch is None:
             watch = self.watches[name] = SignalWatch(rule(self.setup.settings.signals))
             self._keep_to_budget()
-        for hit in watch.observe(column):
+        exposures = self.season.take(tss, column) if tss else None
+        for hit in watch.observe(column, exposures):
             caution = self.pace.caution if name == "error" else 0.0
             alarms.append((pos[hit.index], _alarm(hit, category, caution)))
 
@@ -289,6 +298,8 @@ class VersionMonitor:
         self.pace = Pace(setup.settings.false_alarms)
         self.classes = Classes(setup.limits.max_classes)
         self.episodes.new_classes = self.classes.new
+        self.season = _season_of(setup)
+        self.episodes.seasons.clear()
         self.estimate = Estimate()
         self.rows = Rows(self._new_history(), self.rows.predictions)
         self.slice_watch = self._new_slice_watch()
@@ -315,7 +326,8 @@ class VersionMonitor:
             self.first_seq = seqs[0]
         self.outcomes += len(seqs)
         by_class = marked(labels, rows.errors) if self.setup.task == "classification" else None
-        self.rows.outcomes.extend(seqs, rows.tss, rows.errors, by_class)
+        exposures = self.season.exposures_of(self.rows.outcomes.seen, rows.tss)
+        self.rows.outcomes.extend(seqs, rows.tss, rows.errors, by_class, exposures)
         if self.rows.slices is not None:
             self.rows.slices.reach(seqs[-1])
         scores, weights, slices = _present(rows.scores), _present(rows.weights), rows.slices
@@ -395,6 +407,7 @@ class VersionMonitor:
             "common_class": self.common_class.dump(),
             "pace": self.pace.dump(),
             "classes": self.classes.dump(),
+            "season": self.season.dump(),
             "estimate": self.estimate.dump(),
             "watches": {name: watch.dump() for name, watch in self.watches.items()},
             "custom_signals": [sorted(self.prediction_signals), sorted(self.label_signals)],
@@ -440,6 +453,8 @@ class VersionMonitor:
         self.prediction_signals, self.label_signals = map(set, state["custom_signals"])
         self.pace = Pace.load(state["pace"], settings.false_alarms)
         self.classes = Classes.load(state["classes"], limits.max_classes)
+        if not anew & {"error", "history"}:
+            self.season = Season.load(state["season"])
         outcomes = self._new_history()
         if "history" not in anew:
             outcomes = History.load(state["outcome_history"])
@@ -487,6 +502,11 @@ class VersionMonitor:
 
 # Every prediction is wrong, from the first one on.
 _NO_COMMON_CLASS = Alarm("error", "common_class", "labelling", 0, 0.0, 1.0, WINDOW, float(WINDOW))
+
+
+def _season_of(setup: Setup) -> Season:
+    """Of 0/1 errors that the default detectors watch; of others nothing is learned."""
+    return Season(setup.task == "classification" and setup.settings.signals.error is None)
 
 
 def _present(column: Sequence[Any]) -> Sequence[Any] | None:
