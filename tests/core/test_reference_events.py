@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from driftbus.core.codec import decode
+from driftbus.core.monitor import StreamMonitor
 from driftbus.core.partition import Partition, StepInput
 from driftbus.core.records import DriftEvent
 from driftbus.core.reference_checks import reference_of
@@ -236,3 +237,21 @@ def test_anything_else_is_refused_or_folded(path: str, value: Any) -> None:
     except InvalidRecord:
         return
     fold([event, *predictions(200)], [100], reload=True)
+
+
+def test_what_begins_anew_begins_with_the_reference() -> None:
+    """The configuration named a detector of features, and does no longer."""
+    rows = [said(0, reference=reference_json(1.0)), *predictions(1_600)]
+    partition = Partition(0, lambda stream: RULES, Limits())
+    partition.step(StepInput(as_runs(rows, 0)))
+    state = orjson.loads(orjson.dumps(partition.streams["s"].dump()))
+    later = predictions(800, start=1_600, shift=0.0)
+    for anew, found in ((frozenset({"features"}), 1), (frozenset({"metrics"}), 1), (None, 0)):
+        if anew is None:  # as if there had been no reference
+            state = {**state, "references": []}
+            anew = frozenset({"features"})
+        monitor = StreamMonitor.load(state, "s", RULES, Limits(), anew)
+        partition = Partition(0, lambda stream: RULES, Limits())
+        partition.streams["s"] = monitor
+        result = partition.step(StepInput(as_runs(later, len(rows))))
+        assert len(result.decisions) == found, anew
