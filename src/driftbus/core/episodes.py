@@ -58,6 +58,9 @@ __all__ = ["Alarm", "Episode", "EpisodePolicy", "Episodes", "Moment", "Rows"]
 LOOK_ROWS, MOST_LOOK_ROWS = 16, 256
 # Rows after an event before small news about the same episode: figures of few rows waver.
 QUIET_ROWS = 64
+# Rows after an alarm before a rise is told as one of the labels' mix: the first wrong rows of a slow change may
+# be of the class that comes most, and say so for some dozen rows.
+MIX_ROWS = 256
 # Predictions after which signals that joined an episode are told, together.
 JOIN_PREDICTIONS = 64
 
@@ -217,12 +220,13 @@ class Episodes:
             verdict = judge(columns)
             if verdict is not None:
                 onset = int(columns.first_seq[verdict.onset])
-                if is_of_the_mix(history, self._reference, onset, self.new_classes):
+                if not is_of_the_mix(history, self._reference, onset, self.new_classes):
+                    located = self._locate(rows, self._reference, onset, step.dispersion)
+                    told = self._tell_of_rise(verdict, columns, located, moment, rows)
+                    if told:
+                        return told
+                elif history.seen - self._cries.first >= MIX_ROWS:
                     return self._tell_of_labels(moment, history)
-                located = self._locate(rows, self._reference, onset, step.dispersion)
-                told = self._tell_of_rise(verdict, columns, located, moment, rows)
-                if told:
-                    return told
         cries = self._cries
         if history.seen >= cries.until:
             cries.waiting.clear()
