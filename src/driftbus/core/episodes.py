@@ -58,8 +58,8 @@ __all__ = ["Alarm", "Episode", "EpisodePolicy", "Episodes", "Moment", "Rows"]
 LOOK_ROWS, MOST_LOOK_ROWS = 16, 256
 # Rows after an event before small news about the same episode: figures of few rows waver.
 QUIET_ROWS = 64
-# Rows after an alarm before a rise is told as one of the labels' mix: the first wrong rows of a slow change may
-# be of the class that comes most, and say so for some dozen rows.
+# Rows after an alarm before a rise is told as one of the labels' mix: the first wrong rows of a slow change
+# may be of the class that comes most, and say so for some dozen rows.
 MIX_ROWS = 256
 # Predictions after which signals that joined an episode are told, together.
 JOIN_PREDICTIONS = 64
