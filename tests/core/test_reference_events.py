@@ -19,6 +19,7 @@ from driftbus.core.records import DriftEvent
 from driftbus.core.reference_checks import reference_of
 from driftbus.core.reference_summary import TrainingRows
 from driftbus.core.settings import FeaturePolicy, Limits, StreamSettings
+from driftbus.core.stream_views import stream_detail
 from driftbus.errors import InvalidRecord
 from tests.core.streams import START_MS, as_runs
 
@@ -237,6 +238,14 @@ def test_anything_else_is_refused_or_folded(path: str, value: Any) -> None:
     except InvalidRecord:
         return
     fold([event, *predictions(200)], [100], reload=True)
+
+
+def test_the_page_tells_of_which_training_set_a_version_is() -> None:
+    partition = Partition(0, lambda stream: RULES, Limits())
+    rows = [said(0, model_version="v1"), *predictions(20), *predictions(20, version="v2", start=20)]
+    partition.step(StepInput(as_runs(rows, 0)))
+    versions = stream_detail(partition.streams["s"], 0).versions
+    assert [(one.model_version, one.training_rows) for one in versions] == [("v1", 3_000), ("v2", None)]
 
 
 def test_what_begins_anew_begins_with_the_reference() -> None:

@@ -68,9 +68,9 @@ def reference(
 
     \b
     Examples:
-      driftbus reference fraud train.parquet --label is_fraud --ignore customer_id --model-version v4
-      driftbus reference fraud train.csv --label y --timestamp day --dry-run | jq .features.amount
-      driftbus export --stream fraud --from 90d | driftbus reference fraud /dev/stdin
+      driftbus reference fraud train.parquet --label y --model-version v4
+      driftbus reference fraud train.csv --label y --ignore id --timestamp day
+      driftbus reference fraud train.csv --dry-run | jq .features.amount
     """
     from driftbus.adapters.files.tables import TrainingColumns
 

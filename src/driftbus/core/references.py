@@ -38,6 +38,11 @@ class References:
             self._kept[model_version] = self._kept.pop(None)
         return self._kept.get(model_version)
 
+    def rows_of(self, model_version: str | None) -> int | None:
+        """How many rows the training set had that a version is held against; None: none is."""
+        reference = self._kept.get(model_version)
+        return None if reference is None else reference.rows
+
     def forget(self, model_version: str | None) -> None:
         """The model it was of is another now."""
         self._kept.pop(model_version, None)

@@ -111,7 +111,7 @@ def stream_detail(monitor: StreamMonitor, partition: int) -> StreamDetail:
         requests=tuple(_request(r, monitor.policy.in_flight) for r in ledger.requests),
         deployments=tuple(ledger.deployments),
         resets=tuple(ledger.resets),
-        versions=tuple(_version(v) for v in monitor.versions.values()),
+        versions=tuple(_version(v, monitor) for v in monitor.versions.values()),
         features=version.features.summary() if version else (),
         slices={name: p.read() for name, p in version.slices.items()} if version else {},
         label_delay_s=ledger.delay_quantiles_s((0.5, 0.95)),
@@ -147,7 +147,7 @@ def _open(episode: Episode, monitor: StreamMonitor, version: VersionMonitor) -> 
     )
 
 
-def _version(version: VersionMonitor) -> VersionView:
+def _version(version: VersionMonitor, monitor: StreamMonitor) -> VersionView:
     return VersionView(
         model_version=version.model_version,
         role=version.role,
@@ -157,6 +157,7 @@ def _version(version: VersionMonitor) -> VersionView:
         metrics=version.performance.read(),
         challenger_metrics=version.challenger_performance.read(),
         episodes_open=len(version.episodes.open),
+        training_rows=monitor.references.rows_of(version.model_version),
     )
 
 

@@ -136,7 +136,8 @@ class FeatureView:
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
-    """One model version of a stream with its own reference."""
+    """One model version of a stream with its own reference: its first rows, or a training set of
+    `training_rows` rows."""
 
     model_version: str | None
     role: str
@@ -146,6 +147,7 @@ class VersionView:
     metrics: Numbers = field(default_factory=dict)
     challenger_metrics: Numbers = field(default_factory=dict)
     episodes_open: int = 0
+    training_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
