@@ -34,8 +34,8 @@ class ConfigError(DriftbusError):
 
     `key` is the dotted path, `value` what stood there, `allowed` what may stand there and
     `nearest` the closest right spelling, where there is one; `where` is the file and line, or the
-    environment variable. Where several things are wrong at once the first one is raised and
-    carries the rest in `others`.
+    environment variable; `problem` is the message without what is allowed. Where several things are
+    wrong at once the first one is raised and carries the rest in `others`.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class ConfigError(DriftbusError):
         self.where, self.others = where, others
         place = f"{where}: " if where else ""
         hint = f" Did you mean {nearest!r}?" if nearest else ""
-        super().__init__(f"{place}{key}: {_SHORT.repr(value)} cannot be used; allowed: {allowed}.{hint}")
+        self.problem = f"{place}{key}: {_SHORT.repr(value)} cannot be used"
+        super().__init__(f"{self.problem}; allowed: {allowed}.{hint}")
 
 
 class BusError(DriftbusError):

@@ -42,7 +42,12 @@ def configuration(settings: Settings) -> Finding:
 def wrong_configuration(error: ConfigError) -> list[Finding]:
     """Each mistake of a configuration, as a finding."""
     return [
-        Finding("configuration", False, str(each), f"allowed: {each.allowed}")
+        Finding(
+            "configuration",
+            False,
+            each.problem,
+            f"{f'Did you mean {each.nearest!r}? ' if each.nearest else ''}allowed: {each.allowed}",
+        )
         for each in (error, *error.others)
     ]
 
