@@ -45,7 +45,7 @@ from driftbus.core.records import Category, DriftEvent, Kind, Onset, Resolution,
 from driftbus.core.season import is_seasonal
 from driftbus.core.slices import TURN
 from driftbus.core.slices_counted import SliceCounts
-from driftbus.core.slices_located import Located, locate
+from driftbus.core.slices_located import Located, explains, locate
 from driftbus.core.slices_told import SETTLE_ROWS, Rise, explain, found_in, key_of, rise_in, signals_of
 from driftbus.core.splits import level_between, two_changes
 from driftbus.core.steps import scan
@@ -220,13 +220,12 @@ class Episodes:
             verdict = judge(columns)
             if verdict is not None:
                 onset = int(columns.first_seq[verdict.onset])
-                if not is_of_the_mix(history, self._reference, onset, self.new_classes):
+                if is_of_the_mix(history, self._reference, onset, self.new_classes):
+                    if history.seen - self._cries.first >= MIX_ROWS:
+                        return self._tell_of_labels(moment, history)
+                elif not self._is_known(rows, onset, step.dispersion):
                     located = self._locate(rows, self._reference, onset, step.dispersion)
-                    told = self._tell_of_rise(verdict, columns, located, moment, rows)
-                    if told:
-                        return told
-                elif history.seen - self._cries.first >= MIX_ROWS:
-                    return self._tell_of_labels(moment, history)
+                    return self._tell_of_rise(verdict, columns, located, moment, rows)
         cries = self._cries
         if history.seen >= cries.until:
             cries.waiting.clear()
@@ -248,17 +247,7 @@ class Episodes:
         self, verdict: Verdict, columns: Columns, located: Located | None, moment: Moment, rows: Rows
     ) -> list[DriftEvent]:
         """The error of the whole has risen, in one slice (`located`) or elsewhere too."""
-        local, told = self._episodes.get("concept"), None
-        if located is not None and rows.slices is not None:
-            told = rows.slices.told.get(located.number)
-            if local is not None:
-                return []  # what is known already
-            if told is not None and told >= self._reference:
-                # What has been told of the slice and has become normal there reaches the whole now.
-                self._reference = told
-                self._cries.waiting.clear()
-                return []
-        events = []
+        local, events = self._episodes.get("concept"), []
         if local is not None:
             if int(columns.first_ts[verdict.earliest]) <= local.onset.latest:
                 return [self._widen(local, verdict, columns, moment, rows.outcomes)]
@@ -267,6 +256,26 @@ class Episodes:
         if located is not None and rows.slices is not None:
             explain(opened, located, rows.slices, self._reference, opened.onset.seq)
         return [*events, self._tell(opened, "opened", None, moment)]
+
+    def _is_known(self, rows: Rows, onset: int, dispersion: float) -> bool:
+        """Whether a rise of the whole is what a slice's open episode tells, or what was told of slices and is
+        normal there by now; the latter is then judged no more."""
+        counts, local = rows.slices, self._episodes.get("concept")
+        if counts is None or not counts.keys:
+            return False
+        least = self._policy.confirm_strength
+        if local is not None:
+            number = counts.number_of(key_of(local))
+            open_ones = [] if number is None else [number]
+            return explains(counts, open_ones, self._reference, onset, dispersion, least)
+        told = {number: seq for number, seq in counts.told.items() if seq >= self._reference}
+        for name in {counts.keys[number][0]: None for number in told}:
+            known = [number for number in told if counts.keys[number][0] == name]
+            if explains(counts, known, self._reference, onset, dispersion, least):
+                self._reference = max(told.values())
+                self._cries.waiting.clear()
+                return True
+        return False
 
     def _locate(
         self, rows: Rows, reference: int, onset: int, dispersion: float, told: int | None = None

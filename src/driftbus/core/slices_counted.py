@@ -5,8 +5,8 @@ the same ones for all slices: a slice can be held against everything else, befor
 
     level 2: ▇▇▇▇ …   level 1: ▇▇ ▇▇ …   level 0: ▇ ▇ ▇ ▇    a bin: seq, ts, rows, errors, by slice
 
-A turn waits (`promise`) until its last outcome is taken up (`reach`): detectors look at whole blocks, and what
-is decided at a row must not know of later ones.
+A turn waits (`promise`) until its last outcome is taken up (`reach`): detectors look at whole blocks, and
+what is decided at a row must not know of later ones.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ better than that shift, and the rest has not risen of itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log
 from typing import NamedTuple
 
@@ -59,6 +60,28 @@ def locate(
         if fits and (best is None or alone > best.nats):
             best = Located(number, whole[1] / whole[0], whole[3] / whole[2], alone)
     return best
+
+
+def explains(
+    counts: SliceCounts,
+    numbers: Sequence[int],
+    from_seq: int,
+    onset_seq: int,
+    dispersion: float,
+    least: float,
+) -> bool:
+    """Whether what is known of these slices will do for a rise of the whole that is dated to `onset_seq`: the
+    rest, by itself, has not risen by `least` nats, and none that has a level of its own (`floors`) has risen
+    from it. The onset of a small rise of the whole is vague, so `locate` may miss the slice."""
+    if not numbers:
+        return False
+    rest, slices = counts.tables(from_seq, onset_seq)
+    for number in numbers:
+        rest = _rest(rest, slices[number])
+        floor = counts.floors.get(number, 0)
+        if floor and _nats(*_excess(counts.tables(floor, onset_seq)[1][number])) / dispersion >= REST:
+            return False
+    return _nats(*_excess(rest)) / dispersion < least
 
 
 def _rest(whole: Table, part: Table) -> Table:

@@ -16,6 +16,9 @@ from driftbus.core.verdict import Verdict, judge
 # Rows of a slice on its new level after which this is normal: a slice of 4 % has a thousand of them in 25,000
 # outcomes, and three thousand, as the whole waits for, in 75,000.
 SETTLE_ROWS = 1_000
+# Of the strength that an alarm of the whole which decides nothing has to have, what a slice's history has to
+# show: more than the half that does for the whole, as false alarms of slices were found to be weak.
+AGREES = 0.75
 
 
 class Rise(NamedTuple):
@@ -39,7 +42,7 @@ def rise_in(counts: SliceCounts, number: int, reference: int, policy: EpisodePol
         floor = better_since(columns, floor)
         columns = counts.columns(number, floor)
     step = scan(columns)
-    if step is None or not policy.agrees(step, columns):
+    if step is None or step.strength < AGREES * policy.confirm_strength:
         return None
     verdict = judge(columns)
     return None if verdict is None else Rise(verdict, columns, step.dispersion)
