@@ -19,7 +19,7 @@ from tests.cli.commands import in_process
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "driftbus.yaml"
-    path.write_text(f"bus: embedded\nembedded: {{path: {tmp_path / 'data'}}}\n")
+    path.write_text(f"bus: embedded\nhttp: {{enabled: false}}\nembedded: {{path: {tmp_path / 'data'}}}\n")
     return path
 
 
@@ -173,7 +173,10 @@ def test_a_request_without_topics_fails(config: Path) -> None:
 @pytest.mark.kafka
 def test_all_of_it_on_a_real_kafka(kafka_bootstrap: str, tmp_path: Path) -> None:
     path = tmp_path / "driftbus.yaml"
-    path.write_text(f"kafka: {{bootstrap.servers: '{kafka_bootstrap}'}}\ntopic_prefix: {tmp_path.name}.\n")
+    path.write_text(
+        f"kafka: {{bootstrap.servers: '{kafka_bootstrap}'}}\ntopic_prefix: {tmp_path.name}.\n"
+        "http: {enabled: false}\n"
+    )
     assert findings(path)[1]["topics"]["mend"] == "driftbus topics create"
     made = in_process("topics", "create", "--partitions", "2", "--config", path)
     assert (made.returncode, made.stdout.count("created, 2 partitions")) == (0, 9), made.stderr

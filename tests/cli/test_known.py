@@ -29,7 +29,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def source() -> LiveSource:
-    return LiveSource(NOW_MS, ["fraud", "churn"])
+    found = LiveSource(NOW_MS, ["fraud", "churn"])
+    view = replace(found.worker(), bus="embedded")
+    found.worker = lambda: view  # type: ignore[method-assign]
+    return found
 
 
 @pytest.fixture
@@ -41,7 +44,8 @@ def config(source: LiveSource, tmp_path: Path) -> Iterator[Path]:
 def configured(folder: Path, port: int, partitions: int) -> Path:
     path = folder / "driftbus.yaml"
     path.write_text(
-        f"bus: embedded\nembedded: {{path: {folder / 'data'}}}\nhttp: {{host: 127.0.0.1, port: {port}}}\n"
+        f"bus: embedded\ninstance: prod-eu\nembedded: {{path: {folder / 'data'}}}\n"
+        f"http: {{host: 127.0.0.1, port: {port}}}\n"
     )
     made = in_process("topics", "create", "--partitions", str(partitions), "--config", path)
     assert made.returncode == 0
@@ -101,6 +105,14 @@ def another_group(view: WorkerView) -> WorkerView:
     return replace(view, group="another")
 
 
+def another_instance(view: WorkerView) -> WorkerView:
+    return replace(view, instance="staging")
+
+
+def another_bus(view: WorkerView) -> WorkerView:
+    return replace(view, bus="kafka")
+
+
 def restoring(view: WorkerView) -> WorkerView:
     return replace(view, ready=False, not_ready=("partition 1: restoring",))
 
@@ -109,7 +121,7 @@ def empty_handed(view: WorkerView) -> WorkerView:
     return replace(view, partitions=())
 
 
-@pytest.mark.parametrize("change", [another_group, restoring, empty_handed])
+@pytest.mark.parametrize("change", [another_group, another_instance, another_bus, restoring, empty_handed])
 def test_what_cannot_be_known_is_not_refused(
     config: Path,
     source: LiveSource,

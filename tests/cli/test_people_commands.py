@@ -21,7 +21,7 @@ from tests.core.test_people import House
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "driftbus.yaml"
-    path.write_text(f"bus: embedded\nembedded: {{path: {tmp_path / 'data'}}}\n")
+    path.write_text(f"bus: embedded\nhttp: {{enabled: false}}\nembedded: {{path: {tmp_path / 'data'}}}\n")
     assert in_process("topics", "create", "--partitions", "2", "--config", path).returncode == 0
     return path
 

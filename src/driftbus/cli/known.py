@@ -3,7 +3,8 @@ that name, and whoever meant another would wait for it in vain.
 
 Workers are asked over HTTP, as `driftbus streams` does. Reading the names from the bus would take all that a
 partition has stored: snapshots of thousands of streams, by a user who needs no right to read them otherwise.
-Where no worker answers, or none that answers holds the stream's partition, nothing is refused.
+Where no worker of this bus and instance answers, or none that answers holds the stream's partition, nothing
+is refused.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ def _names(chosen: Settings, partition: int) -> set[str] | None:
     url = own_url(chosen.http)
     answer = Asking(chosen.http).json(url, "/api/streams?brief=1", is_own=True)
     try:
-        if answer["worker"]["group"] != chosen.group or len(answer["streams"]) < answer["matching"]:
+        worker = answer["worker"]
+        # Whatever else listens there may be a worker of another installation.
+        if (worker["group"], worker["bus"], worker["instance"]) != (chosen.group, chosen.bus, chosen.source):
+            return None
+        if len(answer["streams"]) < answer["matching"]:
             return None
         workers = answer.get("workers", [])
         if not any(_holds(worker, partition) for worker in workers):
