@@ -41,8 +41,6 @@ KEPT = 7
 ENOUGH, ENOUGH_WITHOUT_BEST, ENOUGH_AT_ONCE = 12.0, 6.0, 25.0
 # Nats by which whole days have become worse, from which on what is open is more than a season.
 WORSE = 8.0
-# With so many a season is not taken up yet: what is usual would be learned anew behind a change.
-UNSTEADY = 4.0
 
 Exposures = list[int]
 
@@ -167,8 +165,6 @@ class Season:
             return total >= 0.0
         if total < ENOUGH:
             return False
-        if not _steady(self.levels):
-            return False
         return total >= ENOUGH_AT_ONCE or total - max(self._gains) >= ENOUGH_WITHOUT_BEST
 
     def _shares(self, rows: Sequence[int]) -> list[float] | None:
@@ -223,14 +219,8 @@ def _gain(rows: Sequence[int], errors: Sequence[int], shares: Sequence[float]) -
     return gain / max(1.0, wide / hours) if hours > 0 else 0.0
 
 
-def _steady(levels: Sequence[Sequence[int]]) -> bool:
-    """Whether no day is the first of worse ones: to learn anew what is usual would forget the change."""
-    ends = [day * DAY_MS for day, _, _ in levels[1:]]
-    return all(is_seasonal(levels, end, UNSTEADY) for end in ends)
-
-
-def is_seasonal(levels: Sequence[Sequence[int]], onset_ts: int, nats: float = WORSE) -> bool:
-    """Whether whole days, (day, rows, errors) each, have not become worse by so much since an onset's."""
+def is_seasonal(levels: Sequence[Sequence[int]], onset_ts: int) -> bool:
+    """Whether whole days, (day, rows, errors) each, have not become worse since the day of an onset."""
     day = onset_ts // DAY_MS
     n0 = e0 = n1 = e1 = 0
     for first, rows, errors in levels:
@@ -240,7 +230,7 @@ def is_seasonal(levels: Sequence[Sequence[int]], onset_ts: int, nats: float = WO
             n1, e1 = n1 + rows, e1 + errors
     if not n0 or not n1 or e1 * n0 <= e0 * n1:
         return True
-    return _entropy(e0, n0) + _entropy(e1, n1) - _entropy(e0 + e1, n0 + n1) < nats
+    return _entropy(e0, n0) + _entropy(e1, n1) - _entropy(e0 + e1, n0 + n1) < WORSE
 
 
 def _entropy(ones: int, rows: int) -> float:
