@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from unittest.mock import patch
 
-from driftbus import __version__, journal
+from driftbus import __version__
 from tests.golden.recording import record
-
-# Snapshots as often as large steps bring them: the log that a restore folds again stays short, and the file
-# small.
-PACE = {"SNAPSHOT_STEPS": 32, "JOIN_STEPS": 16}
 
 
 def main() -> int:
@@ -19,8 +14,7 @@ def main() -> int:
         print(__doc__)
         return 2
     path = Path(__file__).parent / __version__ / "partition.jsonl.gz"
-    with patch.multiple(journal, **PACE):
-        record().write(path)
+    record().write(path)
     print(f"{path.relative_to(Path.cwd())}: {path.stat().st_size / 1000:.0f} kB")
     return 0
 
