@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -57,6 +58,8 @@ def main() -> int:
     parser.add_argument("--times", type=float, default=3.0, help="the capacity (3)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    # As after Ctrl-C, whoever ends this ends its worker too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="driftbus-soak-") as folder:
         return _Run(Path(folder), options).run()
 
