@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import copysign
 from operator import attrgetter, sub
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from driftbus.core.classes import CLASS_BITS, class_columns
 from driftbus.core.packed import pack, steps, unpack
@@ -14,6 +14,14 @@ from driftbus.core.season import UNIT
 # Values beyond are taken for this: their squares over 10^12 rows must still add up to a finite number.
 GREATEST = 1e100
 _FIELDS = attrgetter("seq", "first_ts", "least_ts", "greatest_ts", "total", "squares")
+
+
+class _Takes(Protocol):
+    def take(self, later: Any, /) -> None:
+        """Swallow the bin that follows."""
+
+
+Mergeable = TypeVar("Mergeable", bound=_Takes)
 
 
 class Bin:
@@ -72,6 +80,21 @@ class Bin:
             self.least_ts = later.least_ts
         if later.greatest_ts > self.greatest_ts:
             self.greatest_ts = later.greatest_ts
+
+
+def merge_oldest(levels: list[list[Mergeable]], most: Sequence[int]) -> None:
+    """Merge the oldest two bins of every level (finest first) that has become longer than `most` allows it;
+    the last number is for all levels from there on."""
+    depth = 0
+    while len(levels[depth]) > most[min(depth, len(most) - 1)]:
+        level = levels[depth]
+        merged, later = level[0], level[1]
+        del level[:2]
+        merged.take(later)
+        depth += 1
+        if depth == len(levels):
+            levels.append([])
+        levels[depth].append(merged)
 
 
 def dump_bins(bins: Sequence[Bin], late: Sequence[int], end_seq: int, classes: int) -> dict[str, Any]:

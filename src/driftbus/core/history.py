@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from driftbus.core.bins import GREATEST, Bin, dump_bins, load_bins
+from driftbus.core.bins import GREATEST, Bin, dump_bins, load_bins, merge_oldest
 from driftbus.core.classes import ClassTable
 from driftbus.core.records import Json
 
@@ -32,6 +32,7 @@ BIN_ROWS = 8
 # than the interval in which an onset at that distance can be told. The two finest levels hold more:
 # there a window's start is a few rows from where it should be. 100,000 rows take about 230 bins.
 FINE_LEVELS, FINE_LEVEL_BINS, LEVEL_BINS = 2, 32, 24
+_LEVEL_BINS = (*[FINE_LEVEL_BINS] * FINE_LEVELS, LEVEL_BINS)
 # Late rows buffered: one pass over all bins (some 30 µs) per this many of them.
 LATE_BUFFER = 256
 
@@ -288,21 +289,8 @@ class History:
         levels = self._levels
         levels[0].append(newest)
         if len(levels[0]) > FINE_LEVEL_BINS:
-            self._merge(levels)
+            merge_oldest(levels, _LEVEL_BINS)
         return newest
-
-    def _merge(self, levels: list[list[Bin]]) -> None:
-        """Merge the oldest two bins of every level that has become too long."""
-        depth = 0
-        while len(levels[depth]) > (FINE_LEVEL_BINS if depth < FINE_LEVELS else LEVEL_BINS):
-            level = levels[depth]
-            merged, later = level[0], level[1]
-            del level[:2]
-            merged.take(later)
-            depth += 1
-            if depth == len(levels):
-                levels.append([])
-            levels[depth].append(merged)
 
     def _take_times(self, newest: Bin, times: Sequence[int]) -> None:
         least, greatest = min(times), max(times)

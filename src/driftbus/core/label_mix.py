@@ -3,19 +3,11 @@
 Where one class is labelled sooner than another, the outcomes that arrive are no fair sample: while a version
 is young, when labelling pauses for one class, when what was held back arrives at once. The error then rises
 although it has risen in no class. So the rows before and after a rise's onset are compared within classes
-(Mantel and Haenszel):
-
-    U = Σ_c (e1_c - n1_c e_c / n_c),  V = Σ_c n1_c n0_c e_c (n_c - e_c) / (n_c² (n_c - 1)),  U² / 2V nats
-
-with n rows and e errors of class c before (0), after (1) and together. Where the model errs more this is
-about as much as the same rows say when classes are not told apart; where the mix of labels is another, next
-to nothing.
+(`mantel_haenszel`). Where the model errs more this is about as much as the same rows say when classes are not
+told apart; where the mix of labels is another, next to nothing.
 
 A class without a row before says nothing if its first row belongs to a prediction nearly as old as the
 version: its labels were late. If to a new one, the class is new, and what is wrong about it counts.
-
-Paper: Mantel & Haenszel, Statistical aspects of the analysis of data from retrospective studies of disease,
-Journal of the National Cancer Institute 22, 1959.
 """
 
 from __future__ import annotations
@@ -26,6 +18,7 @@ from typing import Any
 
 from driftbus.core.classes import label_text
 from driftbus.core.history import History
+from driftbus.core.mantel_haenszel import Table, excess, nats
 from driftbus.core.records import Json
 
 # What the class of a row that was wrong begins with; no label is likely to.
@@ -105,30 +98,19 @@ def _evidence(
         wrong0, wrong1 = before.get(WRONG + name, 0), after.get(WRONG + name, 0)
         tables[name] = (before.get(name, 0) + wrong0, wrong0, after.get(name, 0) + wrong1, wrong1)
     whole = _sums(tables.values())
-    plain = _nats(*_excess(*whole))
-    excess = variance = 0.0
+    plain = nats(*excess(whole))
+    beyond = variance = 0.0
     for name, (n0, e0, n1, e1) in tables.items():
         if not n0 and name in new:  # held against what was usual
             n0, e0 = whole[:2]
-        more, spread = _excess(n0, e0, n1, e1)
-        excess += more
+        more, spread = excess((n0, e0, n1, e1))
+        beyond += more
         variance += spread
-    return plain, _nats(excess, variance)
+    return plain, nats(beyond, variance)
 
 
-def _sums(tables: Collection[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+def _sums(tables: Collection[Table]) -> Table:
     n0 = e0 = n1 = e1 = 0
     for table in tables:
         n0, e0, n1, e1 = n0 + table[0], e0 + table[1], n1 + table[2], e1 + table[3]
     return n0, e0, n1, e1
-
-
-def _excess(n0: int, e0: int, n1: int, e1: int) -> tuple[float, float]:
-    n, e = n0 + n1, e0 + e1
-    if not n0 or not n1:
-        return 0.0, 0.0
-    return e1 - n1 * e / n, n1 * n0 * e * (n - e) / (n * n * (n - 1.0))
-
-
-def _nats(excess: float, variance: float) -> float:
-    return excess * excess / (2.0 * variance) if excess > 0.0 and variance > 0.0 else 0.0

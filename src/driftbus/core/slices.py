@@ -169,7 +169,7 @@ class SliceWatch:
         """Names that an outcome brings, from the next one on."""
         for kind, row in (("declared", declared), ("feature", features)):
             for name, value in (row or {}).items():
-                if (kind == "declared" or self._is_category(name, value)) and self._is_new(name):
+                if self._is_new(name) and (kind == "declared" or self._is_category(name, value)):
                     self._names.append(_Name("declared" if kind == "declared" else "feature", name))
 
     def _is_category(self, name: str, value: Any) -> bool:

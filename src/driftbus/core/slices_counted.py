@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from driftbus.core.bins import merge_oldest
 from driftbus.core.history import Columns
+from driftbus.core.mantel_haenszel import Table
 from driftbus.core.packed import pack, steps, unpack
 
 # Bins per level before its oldest two are merged. A slice is found after some hundred rows of the stream, and
@@ -26,8 +28,6 @@ LEVEL_BINS = 16
 
 # A slice: the name of a declared slice or a feature, and its value as text.
 Key = tuple[str, str]
-# Rows before a change and errors among them, rows after it and errors among them.
-Table = tuple[int, int, int, int]
 
 
 class Turn(NamedTuple):
@@ -89,17 +89,8 @@ class SliceCounts:
             for held in self._bins():
                 held.counts.pop(number, None)
         self.keys |= turn.met
-        levels, depth = self._levels, 0
-        levels[0].append(_Bin(turn.seq, turn.ts, turn.rows, turn.errors, dict(turn.counts)))
-        while len(levels[depth]) > LEVEL_BINS:
-            level = levels[depth]
-            merged, later = level[0], level[1]
-            del level[:2]
-            merged.take(later)
-            depth += 1
-            if depth == len(levels):
-                levels.append([])
-            levels[depth].append(merged)
+        self._levels[0].append(_Bin(turn.seq, turn.ts, turn.rows, turn.errors, dict(turn.counts)))
+        merge_oldest(self._levels, (LEVEL_BINS,))
 
     def _bins(self) -> Iterator[_Bin]:
         """The oldest first."""

@@ -1,9 +1,9 @@
 """Where did the error rise: in one slice alone, or elsewhere too? A pure comparison of counts.
 
-Errors beyond what the rates before and after together make expected, E with variance V (hypergeometric, after
-Mantel and Haenszel 1959), in a slice and in all the rest. E² / 2V is about a log-likelihood ratio for a rise,
-and one shift of everything has (E + E')² / 2(V + V'). One slice explains the change where it alone does
-better than that shift, and the rest has not risen of itself.
+Errors beyond what the rates before and after together make expected, E with variance V (`mantel_haenszel`),
+in a slice and in all the rest. E² / 2V is about a log-likelihood ratio for a rise, and one shift of everything
+has (E + E')² / 2(V + V'). One slice explains the change where it alone does better than that shift, and the
+rest has not risen of itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from math import log
 from typing import NamedTuple
 
-from driftbus.core.slices_counted import SliceCounts, Table
+from driftbus.core.mantel_haenszel import Table, excess, nats
+from driftbus.core.slices_counted import SliceCounts
 
 # Nats by which one slice has to do better than a shift of everything, beside the logarithm of how many slices
 # were tried; what was told stands while it does by 2.
@@ -48,13 +49,13 @@ def locate(
         rest = _rest(whole, table)
         if not table[0] and table[2]:  # a new slice: held against what was usual
             table = (whole[0], whole[1], table[2], table[3])
-        excess, variance = _excess(table)
-        more, spread = _excess(rest)
-        if excess <= 0.0 or variance <= 0.0:
+        beyond, variance = excess(table)
+        more, spread = excess(rest)
+        if beyond <= 0.0 or variance <= 0.0:
             continue
-        alone = _nats(excess, variance) / dispersion
-        common = _nats(excess + more, variance + spread) / dispersion
-        risen = _nats(more, spread) / dispersion
+        alone = nats(beyond, variance) / dispersion
+        common = nats(beyond + more, variance + spread) / dispersion
+        risen = nats(more, spread) / dispersion
         least = KEPT if number == told else margin
         fits = alone - common >= least and risen <= max(REST, REST_SHARE * alone)
         if fits and (best is None or alone > best.nats):
@@ -79,22 +80,10 @@ def explains(
     for number in numbers:
         rest = _rest(rest, slices[number])
         floor = counts.floors.get(number, 0)
-        if floor and _nats(*_excess(counts.tables(floor, onset_seq)[1][number])) / dispersion >= REST:
+        if floor and nats(*excess(counts.tables(floor, onset_seq)[1][number])) / dispersion >= REST:
             return False
-    return _nats(*_excess(rest)) / dispersion < least
+    return nats(*excess(rest)) / dispersion < least
 
 
 def _rest(whole: Table, part: Table) -> Table:
     return whole[0] - part[0], whole[1] - part[1], whole[2] - part[2], whole[3] - part[3]
-
-
-def _excess(table: Table) -> tuple[float, float]:
-    n0, e0, n1, e1 = table
-    n, e = n0 + n1, e0 + e1
-    if not n0 or not n1:
-        return 0.0, 0.0
-    return e1 - n1 * e / n, n1 * n0 * e * (n - e) / (n * n * (n - 1.0))
-
-
-def _nats(excess: float, variance: float) -> float:
-    return excess * excess / (2.0 * variance) if excess > 0.0 and variance > 0.0 else 0.0

@@ -131,15 +131,9 @@ class States:
         fifty. What is held is numbers, as rows would be large."""
         cutting = self._cutting
         whole = [(these, label) for these, label in rows if these and cutting.takes(label)]
-        for at, (these, label) in enumerate(whole):
-            if self._current is not None:
-                whole = whole[at:]
-                break
-            cutting.learn(these, label)
-            if cutting.ready:
-                begun = self._begin(self._next_number())
-                begun.start_seq, begun.start_ts, begun.begun_by = self._first
-        else:
+        if self._current is None:
+            whole = self._learn_to_cut(whole)
+        if self._current is None or not whole:
             return
         if self._trial is None or self._trial.turn == len(TRIALS):
             # Texts that come later are not admitted any more, wherever blocks are cut.
@@ -148,6 +142,16 @@ class States:
         self._groups.extend([cutting.group(label) for _, label in whole])
         if len(self._groups) >= _TOGETHER:
             self._learn()
+
+    def _learn_to_cut(self, rows: list[tuple[Features, Json]]) -> list[tuple[Features, Json]]:
+        """Learn where to cut; the rows that are left when that is known."""
+        for at, (features, label) in enumerate(rows, 1):
+            self._cutting.learn(features, label)
+            if self._cutting.ready:
+                begun = self._begin(self._next_number())
+                begun.start_seq, begun.start_ts, begun.begun_by = self._first
+                return rows[at:]
+        return []
 
     def _learn(self) -> None:
         """Learn what has been measured."""
