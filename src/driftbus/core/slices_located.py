@@ -1,9 +1,9 @@
 """Where did the error rise: in one slice alone, or elsewhere too? A pure comparison of counts.
 
 Errors beyond what the rates before and after together make expected, E with variance V (`mantel_haenszel`),
-in a slice and in all the rest. E² / 2V is about a log-likelihood ratio for a rise, and one shift of everything
-has (E + E')² / 2(V + V'). One slice explains the change where it alone does better than that shift, and the
-rest has not risen of itself.
+in a slice and in all the rest. E² / 2V is about a log-likelihood ratio for a rise, and one shift of all has
+(E + E')² / 2(V + V'). One slice explains the change where it alone does better than that shift, and the rest
+has not risen of itself.
 """
 
 from __future__ import annotations
